@@ -1,0 +1,159 @@
+"""SQL on containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from zun.model.container import SORT_KEYS, Container
+from zun.model.lifecycle import TRANSITIONS, Action, Status
+from zun.store.rows import columns_of, values_of
+from zun.store.schema import containers, operations
+
+_COLUMNS = columns_of(containers, Container)
+_NAMES = [c.name for c in _COLUMNS]
+_OPEN = operations.c.open_key == containers.c.uuid
+_SELECT = sa.select(*_COLUMNS, operations.c.action, operations.c.begun).select_from(
+    containers.outerjoin(operations, _OPEN)
+)
+_BY_UUID = _SELECT.where(containers.c.uuid == sa.bindparam("uuid"))
+_DERIVED = frozenset({"id", "open_action", "open_begun"})
+
+
+def _value(row: Any) -> Container:
+    *plain, action, begun = row
+    values = dict(zip(_NAMES, plain, strict=True))
+    values["status"] = Status(values["status"])
+    return Container(
+        **values, open_action=Action(action) if action else None, open_begun=bool(begun)
+    )
+
+
+def insert(conn: Connection, container: Container) -> None:
+    """Adds the row."""
+    conn.execute(containers.insert().values(**values_of(containers, container, but=_DERIVED)))
+
+
+def get(conn: Connection, uuid: str) -> Container | None:
+    """The container of this uuid, or None."""
+    row = conn.execute(_BY_UUID, {"uuid": uuid}).first()
+    return None if row is None else _value(row)
+
+
+def find(conn: Connection, name: str, project_id: str | None, most: int = 2) -> list[Container]:
+    """Containers of exactly this name, in the project (None = in all), at most `most`."""
+    query = _SELECT.where(containers.c.name == name).order_by(containers.c.id).limit(most)
+    if project_id is not None:
+        query = query.where(containers.c.project_id == project_id)
+    return [_value(row) for row in conn.execute(query)]
+
+
+def name_taken(conn: Connection, name: str, project_id: str | None) -> bool:
+    """Whether a container has this name, whatever its case, in the project (None = in all). Contract 3.4."""
+    query = sa.select(containers.c.id).where(sa.func.lower(containers.c.name) == name.lower())
+    if project_id is not None:
+        query = query.where(containers.c.project_id == project_id)
+    return conn.execute(query.limit(1)).first() is not None
+
+
+def page(
+    conn: Connection,
+    *,
+    project_id: str | None,
+    filters: Mapping[str, Any],
+    limit: int,
+    after: Container | None,
+    sort_key: str,
+    descending: bool,
+) -> list[Container]:
+    """One page by keyset: the rows that follow `after` in the order of (`sort_key`, id).
+
+    NULLs come first ascending and last descending, on every database.
+    """
+    assert sort_key in SORT_KEYS
+    query = _SELECT
+    if project_id is not None:
+        query = query.where(containers.c.project_id == project_id)
+    for key, wanted in filters.items():
+        query = query.where(_matches(key, wanted))
+    column = containers.c[sort_key]
+    if after is not None:
+        query = query.where(_follows(column, getattr(after, sort_key), after.id, descending))
+    ranks = [] if not column.nullable else [sa.case((column.is_(None), 0), else_=1)]
+    keys = [*ranks, column] if sort_key == "id" else [*ranks, column, containers.c.id]
+    query = query.order_by(*(k.desc() if descending else k.asc() for k in keys)).limit(limit)
+    return [_value(row) for row in conn.execute(query)]
+
+
+def _matches(key: str, wanted: Any) -> Any:
+    if key != "task_state":
+        return containers.c[key] == wanted
+    actions = [a for a, t in TRANSITIONS.items() if t.task == wanted]
+    return operations.c.action.in_(actions) & (
+        operations.c.begun | (operations.c.action != Action.CREATE)
+    )
+
+
+def _follows(column: sa.Column[Any], last: Any, last_id: int, descending: bool) -> Any:
+    ids = containers.c.id
+    later_id = ids < last_id if descending else ids > last_id
+    if column is ids:
+        return later_id
+    tie = (column.is_(None) if last is None else column == last) & later_id
+    if last is None:
+        return tie if descending else tie | column.is_not(None)
+    if descending:
+        return tie | (column < last) | column.is_(None)
+    return tie | (column > last)
+
+
+def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
+    """Sets columns; whether the row is there."""
+    done = conn.execute(
+        containers.update().where(containers.c.uuid == uuid).values(updated_at=now, **changes)
+    )
+    return done.rowcount == 1
+
+
+def update_if_idle(
+    conn: Connection, uuid: str, status: Status, now: datetime, **changes: Any
+) -> bool:
+    """Sets columns of a row that still has `status` and no open operation; whether it did (compare and set)."""
+    open_op = sa.exists().where(operations.c.open_key == uuid)
+    done = conn.execute(
+        containers.update()
+        .where(containers.c.uuid == uuid, containers.c.status == status, ~open_op)
+        .values(updated_at=now, **changes)
+    )
+    return done.rowcount == 1
+
+
+def delete(conn: Connection, uuid: str) -> None:
+    """Removes the row, if it is there."""
+    conn.execute(containers.delete().where(containers.c.uuid == uuid))
+
+
+def on_host(conn: Connection, host: str) -> Sequence[Container]:
+    """All containers placed on `host`."""
+    query = _SELECT.where(containers.c.host == host).order_by(containers.c.id)
+    return [_value(row) for row in conn.execute(query)]
+
+
+def missing(conn: Connection, uuids: Sequence[str]) -> set[str]:
+    """Those of `uuids` that have no row (asked in slices, so any number may be given)."""
+    unknown = set(uuids)
+    for start in range(0, len(uuids), 500):
+        part = uuids[start : start + 500]
+        query = sa.select(containers.c.uuid).where(containers.c.uuid.in_(part))
+        unknown -= {row[0] for row in conn.execute(query)}
+    return unknown
+
+
+def count_by_status(conn: Connection) -> dict[str, int]:
+    """How many containers have each status."""
+    query = sa.select(containers.c.status, sa.func.count()).group_by(containers.c.status)
+    return {status: number for status, number in conn.execute(query)}

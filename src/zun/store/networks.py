@@ -1,0 +1,155 @@
+"""SQL on the networks and ports of the Docker network driver. The unique keys are the allocator."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from zun.model.names import new_uuid, port_uuid
+from zun.model.network import Network, Port
+from zun.store.rows import columns_of, values_of
+from zun.store.schema import containers, networks, ports
+
+_NETWORK = sa.select(*columns_of(networks, Network))
+_PORT = sa.select(*columns_of(ports, Port))
+
+#: The first addresses of a subnet are the network's own and its gateway's.
+_FIRST_HOST = 2
+
+
+class Exhausted(Exception):
+    """No subnet in the pool, or no address in the subnet, is free."""
+
+
+def get(conn: Connection, uuid: str) -> Network | None:
+    """The network of this uuid, or None."""
+    row = conn.execute(_NETWORK.where(networks.c.uuid == uuid)).first()
+    return None if row is None else Network(**row._mapping)
+
+
+def find(conn: Connection, project_id: str, ident: str) -> Sequence[Network]:
+    """The project's networks of this uuid or name."""
+    query = _NETWORK.where(
+        networks.c.project_id == project_id,
+        sa.or_(networks.c.uuid == ident, networks.c.name == ident),
+    )
+    return [Network(**row._mapping) for row in conn.execute(query)]
+
+
+def ensure(
+    conn: Connection,
+    project_id: str,
+    name: str,
+    pool: Sequence[str],
+    now: datetime,
+    *,
+    avoid: Collection[str] = (),
+) -> Network:
+    """The project's network of this name, made with the first free subnet of `pool` if it isn't there.
+
+    `avoid`: subnets that a host refused. Raises Exhausted.
+    """
+    known = find(conn, project_id, name)
+    if known:
+        return known[0]
+    taken = {row[0] for row in conn.execute(sa.select(networks.c.subnet))} | set(avoid)
+    subnet = next((s for s in pool if s not in taken), None)
+    if subnet is None:
+        raise Exhausted("no subnet is free")
+    new = Network(uuid=new_uuid(), project_id=project_id, name=name, subnet=subnet)
+    conn.execute(networks.insert().values(**values_of(networks, new), created_at=now))
+    return new
+
+
+def delete_if_unused(conn: Connection, uuid: str) -> bool:
+    """Removes the network if it has no port; whether it has none."""
+    used = sa.exists().where(ports.c.network_uuid == uuid)
+    conn.execute(networks.delete().where(networks.c.uuid == uuid, ~used))
+    return get(conn, uuid) is None
+
+
+def every(conn: Connection) -> Sequence[Network]:
+    """All networks."""
+    return [Network(**row._mapping) for row in conn.execute(_NETWORK)]
+
+
+def ensure_port(
+    conn: Connection, network: Network, container_uuid: str, wanted: str | None = None
+) -> Port:
+    """The container's port on the network, made with the lowest free address (or `wanted`) if it isn't there.
+
+    Raises Exhausted: none is free, or `wanted` is taken.
+    """
+    mine = (ports.c.network_uuid == network.uuid) & (ports.c.container_uuid == container_uuid)
+    row = conn.execute(_PORT.where(mine)).first()
+    if row is not None:
+        return Port(**row._mapping)
+    taken = {
+        r[0]
+        for r in conn.execute(
+            sa.select(ports.c.address).where(ports.c.network_uuid == network.uuid)
+        )
+    }
+    subnet = ipaddress.ip_network(network.subnet)
+    candidates = (
+        [wanted]
+        if wanted
+        else (str(subnet[n]) for n in range(_FIRST_HOST, subnet.num_addresses - 1))
+    )
+    address = next((a for a in candidates if a not in taken), None)
+    if address is None:
+        raise Exhausted(
+            f"no address is free in {network.subnet}"
+            if not wanted
+            else f"address {wanted} is in use"
+        )
+    port = Port(
+        uuid=port_uuid(container_uuid, network.uuid),
+        network_uuid=network.uuid,
+        container_uuid=container_uuid,
+        address=address,
+    )
+    conn.execute(ports.insert().values(**values_of(ports, port)))
+    return port
+
+
+def ports_of(conn: Connection, container_uuid: str) -> Sequence[Port]:
+    """The ports of a container, in a fixed order."""
+    query = _PORT.where(ports.c.container_uuid == container_uuid).order_by(ports.c.uuid)
+    return [Port(**row._mapping) for row in conn.execute(query)]
+
+
+def others_on_host(conn: Connection, network_uuid: str, container_uuid: str, host: str) -> bool:
+    """Whether another container placed on `host` has a port on the network."""
+    query = (
+        sa.select(ports.c.uuid)
+        .join(containers, containers.c.uuid == ports.c.container_uuid)
+        .where(
+            ports.c.network_uuid == network_uuid,
+            ports.c.container_uuid != container_uuid,
+            containers.c.host == host,
+        )
+    )
+    return conn.execute(query.limit(1)).first() is not None
+
+
+def release_port(conn: Connection, uuid: str) -> None:
+    """Frees one port; freeing it twice is no error."""
+    conn.execute(ports.delete().where(ports.c.uuid == uuid))
+
+
+def release_ports(conn: Connection, container_uuid: str) -> None:
+    """Frees all ports of a container."""
+    conn.execute(ports.delete().where(ports.c.container_uuid == container_uuid))
+
+
+def address_taken(conn: Connection, network_uuid: str, address: str) -> bool:
+    """Whether a port of the network has this address."""
+    query = sa.select(ports.c.uuid).where(
+        ports.c.network_uuid == network_uuid, ports.c.address == address
+    )
+    return conn.execute(query).first() is not None

@@ -1,0 +1,288 @@
+"""SQL on the journal. Every write to an open operation is compare-and-set on its version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from zun.model.lifecycle import Action, Status
+from zun.model.operation import CLAIMABLE, CLAIMED, Event, EventKind, Operation, OperationState
+from zun.store.rows import columns_of, values_of
+from zun.store.schema import events, operations
+
+_COLUMNS = columns_of(operations, Operation)
+_NAMES = [c.name for c in _COLUMNS]
+_SELECT = sa.select(*_COLUMNS)
+_NO_ID = frozenset({"id"})
+
+
+class AlreadyOpen(Exception):
+    """The container has an open operation; there may be only one."""
+
+
+def _value(row: Any) -> Operation:
+    values = dict(zip(_NAMES, row, strict=True))
+    values["action"] = Action(values["action"])
+    values["state"] = OperationState(values["state"])
+    values["prior_status"] = Status(values["prior_status"])
+    return Operation(**values)
+
+
+def open_(conn: Connection, operation: Operation) -> None:
+    """Adds an open operation with its event `accepted`. Raises AlreadyOpen."""
+    values = values_of(operations, operation, but=_NO_ID)
+    try:
+        conn.execute(operations.insert().values(**values, open_key=operation.container_uuid))
+    except IntegrityError as exc:
+        raise AlreadyOpen from exc
+    tell(conn, operation, EventKind.ACCEPTED, operation.created_at)
+
+
+def get(conn: Connection, uuid: str) -> Operation | None:
+    """The operation of this uuid, or None."""
+    row = conn.execute(_SELECT.where(operations.c.uuid == uuid)).first()
+    return None if row is None else _value(row)
+
+
+def open_of(conn: Connection, container_uuid: str) -> Operation | None:
+    """The open operation of a container, or None."""
+    row = conn.execute(_SELECT.where(operations.c.open_key == container_uuid)).first()
+    return None if row is None else _value(row)
+
+
+def of_container(conn: Connection, container_uuid: str) -> Sequence[Operation]:
+    """All operations of a container, newest first."""
+    query = _SELECT.where(operations.c.container_uuid == container_uuid)
+    return [_value(row) for row in conn.execute(query.order_by(operations.c.id.desc()))]
+
+
+def claimable(conn: Connection, queue: str, now: datetime, most: int) -> Sequence[Operation]:
+    """Operations of `queue` that wait to be claimed and whose back-off is over, oldest first."""
+    query = (
+        _SELECT.where(
+            operations.c.queue == queue,
+            operations.c.state.in_(sorted(CLAIMABLE)),
+            sa.or_(operations.c.not_before.is_(None), operations.c.not_before <= now),
+        )
+        .order_by(operations.c.id)
+        .limit(most)
+    )
+    return [_value(row) for row in conn.execute(query)]
+
+
+def next_due(conn: Connection, queue: str) -> datetime | None:
+    """When the earliest back-off in `queue` ends, or None if nothing backs off."""
+    query = sa.select(sa.func.min(operations.c.not_before)).where(
+        operations.c.queue == queue, operations.c.state.in_(sorted(CLAIMABLE))
+    )
+    due: datetime | None = conn.execute(query).scalar()
+    return due
+
+
+def change(conn: Connection, operation: Operation, **changes: Any) -> Operation | None:
+    """Sets columns if nobody wrote since `operation` was read; the new value, or None if somebody did."""
+    version = operation.version + 1
+    done = conn.execute(
+        operations.update()
+        .where(operations.c.id == operation.id, operations.c.version == operation.version)
+        .values(version=version, **changes)
+    )
+    return replace(operation, version=version, **changes) if done.rowcount == 1 else None
+
+
+def claim(
+    conn: Connection, operation: Operation, by: str, epoch: int, until: datetime, begun: bool
+) -> Operation | None:
+    """Takes a waiting operation; None if another was first. `begun`: a host's agent has it."""
+    state = (
+        OperationState.UNDOING
+        if operation.state is OperationState.UNDO_PENDING
+        else OperationState.RUNNING
+    )
+    return change(
+        conn,
+        operation,
+        state=state,
+        claimed_by=by,
+        claimed_epoch=epoch,
+        claimed_until=until,
+        begun=begun,
+    )
+
+
+def close(
+    conn: Connection, operation: Operation, state: OperationState, now: datetime, error: str | None
+) -> Operation | None:
+    """Ends an operation and wakes the delete that waits for it; None if somebody wrote since.
+
+    The parameters of the request go with the end: they may hold content the user gave only to be used.
+    """
+    version = operation.version + 1
+    done = conn.execute(
+        operations.update()
+        .where(operations.c.id == operation.id, operations.c.version == operation.version)
+        .values(
+            version=version,
+            state=state,
+            open_key=None,
+            finished_at=now,
+            error=error,
+            params={},
+            claimed_by=None,
+            claimed_until=None,
+            not_before=None,
+        )
+    )
+    if done.rowcount != 1:
+        return None
+    conn.execute(
+        operations.update()
+        .where(
+            operations.c.supersedes == operation.uuid,
+            operations.c.state == OperationState.WAITING,
+        )
+        .values(state=OperationState.PENDING, version=operations.c.version + 1)
+    )
+    return replace(operation, version=version, state=state, finished_at=now, error=error, params={})
+
+
+def supersede(conn: Connection, operation: Operation) -> None:
+    """Marks an open operation as cancelling and gives up its place for the delete that comes next.
+
+    Whatever its version: the runner finds the mark at its next step boundary, for its compare-and-set fails.
+    """
+    conn.execute(
+        operations.update()
+        .where(operations.c.id == operation.id)
+        .values(cancelling=True, open_key=None, version=operations.c.version + 1, not_before=None)
+    )
+
+
+def successor_of(conn: Connection, operation: Operation) -> Operation | None:
+    """The delete that waits for `operation` to end, or None."""
+    row = conn.execute(_SELECT.where(operations.c.supersedes == operation.uuid)).first()
+    return None if row is None else _value(row)
+
+
+def take_back(
+    conn: Connection, now: datetime, *, by: str | None = None, epoch: int | None = None
+) -> Sequence[Operation]:
+    """Frees operations whose claimant is gone.
+
+    With `by` and `epoch`: all that an older life of this claimant holds. Without: all whose lease is over.
+    """
+    query = _SELECT.where(operations.c.state.in_(sorted(CLAIMED)))
+    if by is not None:
+        query = query.where(operations.c.claimed_by == by, operations.c.claimed_epoch < epoch)
+    else:
+        query = query.where(operations.c.claimed_until < now)
+    freed: list[Operation] = []
+    for row in conn.execute(query).all():
+        held = _value(row)
+        state = (
+            OperationState.UNDO_PENDING
+            if held.state is OperationState.UNDOING
+            else OperationState.PENDING
+        )
+        new = change(conn, held, state=state, claimed_by=None, claimed_until=None, not_before=None)
+        if new is not None:
+            tell(conn, new, EventKind.TAKEN_BACK, now, detail={"from": held.claimed_by})
+            freed.append(new)
+    return freed
+
+
+def renew(conn: Connection, by: str, epoch: int, until: datetime) -> None:
+    """Lengthens all leases of a claimant that is alive. Not a change: the version stays."""
+    conn.execute(
+        operations.update()
+        .where(
+            operations.c.claimed_by == by,
+            operations.c.claimed_epoch == epoch,
+            operations.c.state.in_(sorted(CLAIMED)),
+        )
+        .values(claimed_until=until)
+    )
+
+
+def tell(
+    conn: Connection,
+    operation: Operation,
+    kind: EventKind,
+    now: datetime,
+    *,
+    step: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Adds an event of an operation."""
+    conn.execute(
+        events.insert().values(
+            operation_uuid=operation.uuid,
+            container_uuid=operation.container_uuid,
+            project_id=operation.project_id,
+            kind=kind,
+            step=step,
+            detail=detail,
+            created_at=now,
+        )
+    )
+
+
+def tell_observed(
+    conn: Connection, container_uuid: str, project_id: str, now: datetime, detail: Mapping[str, Any]
+) -> None:
+    """Adds an event of a container that no operation caused."""
+    conn.execute(
+        events.insert().values(
+            container_uuid=container_uuid,
+            project_id=project_id,
+            kind=EventKind.OBSERVED,
+            detail=detail,
+            created_at=now,
+        )
+    )
+
+
+def events_of(conn: Connection, operation_uuid: str) -> Sequence[Event]:
+    """The events of an operation, oldest first."""
+    query = (
+        sa.select(*columns_of(events, Event))
+        .where(events.c.operation_uuid == operation_uuid)
+        .order_by(events.c.id)
+    )
+    found = []
+    for row in conn.execute(query):
+        values = dict(row._mapping)
+        values["kind"] = EventKind(values["kind"])
+        found.append(Event(**values))
+    return found
+
+
+def forget_container(conn: Connection, container_uuid: str) -> None:
+    """Removes the closed operations of a container that is gone (contract 9: 404 afterwards)."""
+    conn.execute(
+        operations.delete().where(
+            operations.c.container_uuid == container_uuid, operations.c.open_key.is_(None)
+        )
+    )
+
+
+def expire(conn: Connection, before: datetime, most: int) -> int:
+    """Removes events older than `before`, at most `most` at a time; how many."""
+    ids = sa.select(events.c.id).where(events.c.created_at < before).limit(most).subquery()
+    return conn.execute(events.delete().where(events.c.id.in_(sa.select(ids.c.id)))).rowcount
+
+
+def open_counts(conn: Connection) -> dict[str, int]:
+    """How many open operations each queue has."""
+    query = (
+        sa.select(operations.c.queue, sa.func.count())
+        .where(operations.c.open_key.is_not(None))
+        .group_by(operations.c.queue)
+    )
+    return {queue: number for queue, number in conn.execute(query)}

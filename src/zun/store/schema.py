@@ -1,0 +1,244 @@
+"""The tables. Portable over SQLite, MariaDB and PostgreSQL; every query has its index here.
+
+JSON columns are text in orjson's spelling: lists hand them to the API without taking them apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from zun.model.lifecycle import Status
+from zun.model.operation import OperationState
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
+_TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
+
+
+class Json(sa.types.TypeDecorator[Any]):
+    """A value as JSON text; SQL NULL is None."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """LONGTEXT where TEXT ends at 64 KiB."""
+        return dialect.type_descriptor(mysql.LONGTEXT() if dialect.name == "mysql" else sa.Text())
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        """A Python value to text."""
+        return None if value is None else orjson.dumps(value, default=_plain).decode()
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        """Text to a Python value."""
+        return None if value is None else orjson.loads(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    return dict(value)
+
+
+def _in(column: str, values: list[str]) -> str:
+    return f"{column} IN ({', '.join(repr(str(v)) for v in values)})"
+
+
+containers = sa.Table(
+    "containers",
+    metadata,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("image", sa.String(255), nullable=False),
+    sa.Column("image_driver", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("status_reason", sa.Text),
+    sa.Column("command", Json),
+    sa.Column("entrypoint", Json),
+    sa.Column("image_command", Json),
+    sa.Column("image_entrypoint", Json),
+    sa.Column("image_digest", sa.String(255)),
+    sa.Column("cpu", sa.Float, nullable=False),
+    sa.Column("cpu_policy", sa.String(16), nullable=False),
+    sa.Column("memory", sa.Integer, nullable=False),
+    sa.Column("disk", sa.Integer, nullable=False),
+    sa.Column("environment", Json, nullable=False),
+    sa.Column("labels", Json, nullable=False),
+    sa.Column("workdir", sa.Text),
+    sa.Column("hostname", sa.String(255)),
+    sa.Column("interactive", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("tty", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("image_pull_policy", sa.String(16)),
+    sa.Column("restart_policy", Json),
+    sa.Column("auto_remove", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("auto_heal", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("runtime", sa.String(255)),
+    sa.Column("privileged", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("security_groups", Json),
+    sa.Column("exposed_ports", Json),
+    sa.Column("ports", Json),
+    sa.Column("addresses", Json),
+    sa.Column("mounts", Json),
+    sa.Column("healthcheck", Json),
+    sa.Column("registry_id", sa.String(36)),
+    sa.Column("availability_zone", sa.String(255)),
+    sa.Column("host", sa.String(255)),
+    sa.Column("container_id", sa.String(255)),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("oom_killed", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("health", sa.String(16)),
+    sa.Column("started_at", _TIME),
+    sa.Column("finished_at", _TIME),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("updated_at", _TIME),
+    sa.CheckConstraint(_in("status", list(Status)), name="status"),
+    sa.Index(None, "project_id", "id"),
+    sa.Index(None, "project_id", "name"),
+    sa.Index(None, "name"),
+    sa.Index(None, "host", "id"),
+    sa.Index(None, "status", "id"),
+)
+
+operations = sa.Table(
+    "operations",
+    metadata,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("container_uuid", sa.String(36), nullable=False),
+    # The container's uuid while open, NULL when closed: at most one open operation a container.
+    sa.Column("open_key", sa.String(36), unique=True),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("queue", sa.String(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("steps", Json, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("params", Json, nullable=False),
+    sa.Column("outputs", Json, nullable=False),
+    sa.Column("prior_status", sa.String(20), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("claimed_by", sa.String(255)),
+    sa.Column("claimed_epoch", sa.BigInteger),
+    sa.Column("claimed_until", _TIME),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("not_before", _TIME),
+    sa.Column("deadline", _TIME, nullable=False),
+    sa.Column("cancelling", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("supersedes", sa.String(36)),
+    sa.Column("begun", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("finished_at", _TIME),
+    sa.CheckConstraint(_in("state", list(OperationState)), name="state"),
+    sa.Index(None, "queue", "state", "not_before"),
+    sa.Index(None, "state", "claimed_until"),
+    sa.Index(None, "container_uuid", "id"),
+    sa.Index(None, "supersedes"),
+    sa.Index(None, "finished_at"),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("operation_uuid", sa.String(36)),
+    sa.Column("container_uuid", sa.String(36), nullable=False),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("step", sa.String(64)),
+    sa.Column("detail", Json),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Index(None, "operation_uuid", "id"),
+    sa.Index(None, "container_uuid", "id"),
+    sa.Index(None, "project_id", "id"),
+    sa.Index(None, "created_at"),
+    sqlite_autoincrement=True,  # an id, once given, never comes again: it is a cursor
+)
+
+hosts = sa.Table(
+    "hosts",
+    metadata,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("hostname", sa.String(255), nullable=False, unique=True),
+    sa.Column("inventory", Json, nullable=False),
+    sa.Column("cpus", sa.Float, nullable=False),  # what may be claimed: total x ratio - reserve
+    sa.Column("memory", sa.Integer, nullable=False),
+    sa.Column("disk", sa.Integer, nullable=False),
+    sa.Column("cpu_used", sa.Float, nullable=False),
+    sa.Column("mem_used", sa.Integer, nullable=False),
+    sa.Column("disk_used", sa.Integer, nullable=False),
+    sa.Column("total_containers", sa.Integer, nullable=False),
+    sa.Column("enable_cpu_pinning", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("updated_at", _TIME),
+)
+
+services = sa.Table(
+    "services",
+    metadata,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("binary", sa.String(64), nullable=False),
+    sa.Column("disabled", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("disabled_reason", sa.String(255)),
+    sa.Column("forced_down", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("last_seen_up", _TIME),
+    sa.Column("report_count", sa.Integer, nullable=False),
+    sa.Column("availability_zone", sa.String(255), nullable=False),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("updated_at", _TIME),
+    sa.UniqueConstraint("host", "binary"),
+)
+
+claims = sa.Table(
+    "claims",
+    metadata,
+    sa.Column("container_uuid", sa.String(36), primary_key=True),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("cpu", sa.Float, nullable=False),
+    sa.Column("memory", sa.Integer, nullable=False),
+    sa.Column("disk", sa.Integer, nullable=False),
+    sa.Index(None, "host"),
+)
+
+networks = sa.Table(
+    "networks",
+    metadata,
+    sa.Column("uuid", sa.String(36), primary_key=True),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("subnet", sa.String(43), nullable=False, unique=True),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.UniqueConstraint("project_id", "name"),
+)
+
+ports = sa.Table(
+    "ports",
+    metadata,
+    sa.Column("uuid", sa.String(36), primary_key=True),
+    sa.Column("network_uuid", sa.String(36), sa.ForeignKey("networks.uuid"), nullable=False),
+    sa.Column("container_uuid", sa.String(36), nullable=False),
+    sa.Column("address", sa.String(45), nullable=False),
+    sa.UniqueConstraint("network_uuid", "address"),
+    sa.UniqueConstraint("container_uuid", "network_uuid"),
+)
