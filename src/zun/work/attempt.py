@@ -1,0 +1,301 @@
+"""One move of one operation: do the next step, or undo the last, or end it; and write down what happened."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from zun.drivers.deadline import Deadline
+from zun.drivers.errors import DriverError, TimedOut
+from zun.model.container import Container
+from zun.model.operation import EventKind, Operation, OperationState
+from zun.store import containers, operations
+from zun.work import settle
+from zun.work.context import Env, Recording, StepContext
+from zun.work.metrics import WorkMetrics
+from zun.work.steps import STEPS, Step
+
+LOG = logging.getLogger(__name__)
+
+_FIRST_BACKOFF = 0.2  # seconds
+_LONGEST_BACKOFF = 10.0
+#: Seconds an undo may go on after the operation's deadline. What it leaves then, a delete takes away.
+_UNDO_TIME = 300.0
+#: Seconds the engine has to say how a container is when its operation ends.
+_LOOK_TIME = 10.0
+
+
+class Outcome(Enum):
+    """STEPPED: go on. MOVED: it is another queue's now. WAITING: it backs off. CLOSED: it has ended.
+
+    FENCED: somebody else wrote; read it again.
+    """
+
+    STEPPED = auto()
+    MOVED = auto()
+    WAITING = auto()
+    CLOSED = auto()
+    FENCED = auto()
+
+
+Written = tuple[Outcome, Operation | None]
+
+
+class Attempt:
+    """See `advance`."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        env: Env,
+        metrics: WorkMetrics,
+        checkpoint: Callable[[str], None],
+        progress: Callable[[Mapping[str, Any]], None],
+        deadline: Deadline,
+    ) -> None:
+        self._operation = operation
+        self._env = env
+        self._metrics = metrics
+        self._checkpoint = checkpoint
+        self._progress = progress
+        self._deadline = deadline
+
+    def advance(self) -> Written:
+        """Moves the operation by one; it must be claimed by the caller."""
+        operation = self._operation
+        with self._env.db.read() as conn:
+            container = containers.get(conn, operation.container_uuid)
+        if container is None or operation.cancelling:
+            # A row that is gone needs nothing; a cancelled operation leaves all to its successor.
+            return self._close_cancelled()
+        if operation.state is OperationState.UNDOING:
+            return self._undo_one(container) if operation.position else self._settle(container)
+        if operation.position == len(operation.steps):
+            return self._settle(container)
+        return self._do_one(container, operation.steps[operation.position])
+
+    # ---- forward
+
+    def _do_one(self, container: Container, name: str) -> Written:
+        begun = time.monotonic()
+        ctx = self._context(container, self._deadline)
+        try:
+            self._deadline.left()
+            step = _known(name)
+            self._at("before", name)
+            recording = step.do(ctx) if step.do else None
+            if step.do:
+                self._at("effect", name)
+            written = self._record(ctx, step, name, recording)
+        except DriverError as exc:
+            self._timed(name, "failed", begun)
+            return self._failed(name, exc)
+        except Exception as exc:
+            self._timed(name, "defect", begun)
+            return self._failed(name, _opaque(exc, name))
+        self._timed(name, "done", begun)
+        self._at("recorded", name)
+        return written
+
+    def _record(
+        self, ctx: StepContext, step: Step, name: str, recording: Recording | None
+    ) -> Written:
+        try:
+            with self._env.db.write() as conn:
+                if recording is None:
+                    assert step.do_in is not None
+                    recording = step.do_in(conn, ctx)
+                new = self._write_down(conn, name, recording)
+        except _Fenced:
+            return Outcome.FENCED, None
+        moved = new.queue != self._operation.queue
+        return (Outcome.MOVED if moved else Outcome.STEPPED), new
+
+    def _write_down(self, conn: Connection, name: str, recording: Recording) -> Operation:
+        operation, now = self._operation, self._env.clock()
+        changes: dict[str, Any] = {
+            "position": operation.position + 1,
+            "outputs": {**operation.outputs, name: dict(recording.outputs)},
+            "attempts": 0,
+            "error": None,
+        }
+        if recording.queue is not None and recording.queue != operation.queue:
+            changes |= {"queue": recording.queue, "state": OperationState.PENDING,
+                        "claimed_by": None, "claimed_until": None}  # fmt: skip
+        new = operations.change(conn, operation, **changes)
+        if new is None:
+            raise _Fenced  # takes back what the step wrote
+        if recording.container:
+            containers.update(conn, operation.container_uuid, now, **recording.container)
+        operations.tell(conn, new, EventKind.STEP_DONE, now, step=name)
+        return new
+
+    def _failed(self, name: str, error: DriverError) -> Written:
+        """Tries again later, or turns round."""
+        operation, now = self._operation, self._env.clock()
+        if error.retryable:
+            attempts = operation.attempts + 1
+            pause = _backoff(attempts)
+            if now + timedelta(seconds=pause) < operation.deadline:
+                return self._wait(name, error, attempts, pause, OperationState.PENDING)
+            error = TimedOut(f"Gave up after {attempts} attempts: {error.public}")
+        LOG.warning(
+            "%s of container %s failed at %s: %s",
+            operation.action, operation.container_uuid, name, error.public,
+        )  # fmt: skip
+        with self._env.db.write() as conn:
+            # The step that failed is undone too: whether its effect took place is not known.
+            new = operations.change(
+                conn, operation, state=OperationState.UNDOING, position=operation.position + 1,
+                error=error.public, attempts=0,
+            )  # fmt: skip
+            if new is None:
+                return Outcome.FENCED, None
+            operations.tell(
+                conn, new, EventKind.STEP_FAILED, now, step=name, detail={"error": error.public}
+            )
+        return Outcome.STEPPED, new
+
+    def _wait(
+        self, name: str, error: DriverError, attempts: int, pause: float, state: OperationState
+    ) -> Written:
+        operation, now = self._operation, self._env.clock()
+        again = {"error": error.public, "attempt": attempts, "retry_in_seconds": round(pause, 1)}
+        with self._env.db.write() as conn:
+            new = operations.change(
+                conn, operation, state=state, attempts=attempts,
+                not_before=now + timedelta(seconds=pause), claimed_by=None, claimed_until=None,
+                **({} if operation.state is OperationState.UNDOING else {"error": error.public}),
+            )  # fmt: skip
+            if new is None:
+                return Outcome.FENCED, None
+            if attempts == 1 or error.public != operation.error:
+                LOG.info("%s of %s waits: %s", operation.action, operation.container_uuid, error)
+                operations.tell(conn, new, EventKind.STEP_FAILED, now, step=name, detail=again)
+        return Outcome.WAITING, new
+
+    # ---- backward
+
+    def _undo_one(self, container: Container) -> Written:
+        operation = self._operation
+        name = operation.steps[operation.position - 1]
+        left = (operation.deadline - self._env.clock()).total_seconds() + _UNDO_TIME
+        ctx = self._context(container, Deadline(max(left, 1.0)))
+        try:
+            step = _known(name)
+            self._at("undo", name)
+            if step.undo and (self._env.means is not None or not step.on_host):
+                step.undo(ctx)
+            self._at("undone", name)
+            return self._record_undo(ctx, step, name)
+        except DriverError as exc:
+            if exc.retryable and left > 0:
+                attempts = operation.attempts + 1
+                pause = _backoff(attempts)
+                return self._wait(name, exc, attempts, pause, OperationState.UNDO_PENDING)
+            LOG.error(
+                "%s of %s can't be undone at %s: %s", operation.action, container.uuid, name, exc
+            )
+        except Exception as exc:
+            LOG.error("%s", _opaque(exc, name).public)
+        return self._record_undo(ctx, Step(do=lambda c: Recording()), name)
+
+    def _record_undo(self, ctx: StepContext, step: Step, name: str) -> Written:
+        operation, now = self._operation, self._env.clock()
+        with self._env.db.write() as conn:
+            new = operations.change(conn, operation, position=operation.position - 1, attempts=0)
+            if new is None:
+                return Outcome.FENCED, None
+            if step.undo_in is not None:
+                columns = step.undo_in(conn, ctx)
+                containers.update(conn, operation.container_uuid, now, **columns)
+            if step.undo or step.undo_in:
+                operations.tell(conn, new, EventKind.STEP_UNDONE, now, step=name)
+        return Outcome.STEPPED, new
+
+    # ---- the end
+
+    def _settle(self, container: Container) -> Written:
+        operation = self._operation
+        ctx = self._context(container, Deadline(_LOOK_TIME))
+        ended_well = operation.state is OperationState.RUNNING
+        self._at("settle", "done" if ended_well else "failed")
+        try:
+            facts = settle.look(ctx)
+        except DriverError as exc:
+            pause = _backoff(operation.attempts + 1)
+            if self._env.clock() + timedelta(seconds=pause) < operation.deadline:
+                waiting = OperationState.PENDING if ended_well else OperationState.UNDO_PENDING
+                return self._wait("settle", exc, operation.attempts + 1, pause, waiting)
+            facts = None  # the observer corrects it when the engine answers again
+        if ended_well:
+            return self._close(
+                lambda conn: settle.done(conn, ctx, facts), OperationState.DONE, EventKind.DONE
+            )
+        return self._close(
+            lambda conn: settle.failed(conn, ctx, facts), OperationState.FAILED, EventKind.FAILED
+        )
+
+    def _close(
+        self, finish: Callable[[Connection], None], state: OperationState, kind: EventKind
+    ) -> Written:
+        operation, now = self._operation, self._env.clock()
+        with self._env.db.write() as conn:
+            new = operations.close(conn, operation, state, now, operation.error)
+            if new is None:
+                return Outcome.FENCED, None
+            detail = {"error": operation.error} if operation.error else None
+            operations.tell(conn, new, kind, now, detail=detail)
+            finish(conn)
+        self._at("settled", str(state))
+        return Outcome.CLOSED, new
+
+    def _close_cancelled(self) -> Written:
+        return self._close(lambda conn: None, OperationState.CANCELLED, EventKind.CANCELLED)
+
+    # ---- helpers
+
+    def _context(self, container: Container, deadline: Deadline) -> StepContext:
+        return StepContext(
+            env=self._env, operation=self._operation, container=container, deadline=deadline,
+            progress=self._progress,
+        )  # fmt: skip
+
+    def _at(self, point: str, name: str) -> None:
+        self._checkpoint(f"{point}:{self._operation.action}:{name}")
+
+    def _timed(self, name: str, outcome: str, begun: float) -> None:
+        self._metrics.steps.labels(name, outcome).observe(time.monotonic() - begun)
+
+
+def _known(name: str) -> Step:
+    step = STEPS.get(name)
+    if step is None:
+        raise LookupError(f"this version does not know the step {name!r} of the journal")
+    return step
+
+
+def _backoff(attempts: int) -> float:
+    return min(_FIRST_BACKOFF * 2.0 ** (attempts - 1), _LONGEST_BACKOFF) * random.uniform(0.8, 1.2)
+
+
+class _Fenced(Exception):
+    """Somebody else wrote to the operation first."""
+
+
+class _Defect(DriverError):
+    """Our own mistake: the traceback is in the log, the user gets a code to quote."""
+
+
+def _opaque(exc: Exception, where: str) -> DriverError:
+    code = uuid.uuid4().hex[:12]
+    LOG.error("defect %s at %s", code, where, exc_info=exc)
+    return _Defect(f"Internal error; the operator finds it in the log under the code {code}.")

@@ -1,0 +1,105 @@
+"""What a step is given: the operation, the container, the means of its host, and how to say how far it is."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from zun.drivers.deadline import Deadline
+from zun.drivers.image import ImageSource
+from zun.drivers.network import NetworkDriver
+from zun.drivers.runtime import Runtime
+from zun.drivers.volume import VolumeDriver
+from zun.model.container import Container
+from zun.model.operation import Operation
+from zun.store.database import Database
+from zun.work.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkSettings:
+    """Choices of the operator that steps need. Times in seconds."""
+
+    down_after: timedelta = timedelta(seconds=180)
+    pids_limit: int | None = 512
+    no_new_privileges: bool = True
+    cpu_shares: bool = False
+    default_pull_policy: str = "ifnotpresent"
+    default_runtime: str | None = None  # None = the engine's own
+    default_disk: int = 10  # GiB, where the host can limit disk
+    subnet_pool: Sequence[str] = ()
+
+
+class KeyedLocks:
+    """One lock a key; for what must not overlap on this host, such as making and removing one network."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def of(self, key: str) -> threading.Lock:
+        """The lock of `key`."""
+        with self._guard:
+            return self._locks[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """The drivers of one host. `host_id` (the host's uuid) marks what is ours on an engine that others use too."""
+
+    host: str
+    host_id: str
+    runtime: Runtime
+    images: Mapping[str, ImageSource]  # by image driver name
+    network: NetworkDriver
+    volumes: VolumeDriver
+    locks: KeyedLocks = field(default_factory=KeyedLocks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Env:
+    """What every step may use; `means` is None where no host is (a conductor)."""
+
+    db: Database
+    clock: Clock
+    settings: WorkSettings
+    means: Means | None = None
+
+    def on_host(self) -> Means:
+        """The drivers; only for steps that run on a host."""
+        assert self.means is not None, "a host's step was run away from a host"
+        return self.means
+
+
+@dataclass(slots=True, kw_only=True)
+class StepContext:
+    """One attempt at one step."""
+
+    env: Env
+    operation: Operation
+    container: Container
+    deadline: Deadline
+    progress: Callable[[Mapping[str, Any]], None]
+
+    def output(self, step: str) -> Mapping[str, Any]:
+        """What an earlier step of this operation recorded; empty if it was not one of its steps."""
+        return self.operation.outputs.get(step, {})
+
+
+Outputs = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What a step leaves in the database, in one transaction with its being done.
+
+    `outputs` goes to the operation, `container` to the row's columns, `queue` moves the operation to another queue.
+    """
+
+    outputs: Outputs = field(default_factory=dict)
+    container: Mapping[str, Any] = field(default_factory=dict)
+    queue: str | None = None

@@ -1,0 +1,52 @@
+"""From what a look at the engine showed to what the row says. The one place that words a status_reason of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zun.drivers.runtime import Facts
+from zun.model.container import Container
+from zun.model.lifecycle import Observed, Status
+
+
+def columns(container: Container, status: Status, facts: Facts | None) -> Mapping[str, Any]:
+    """The columns to set for a container that is now `status`, given what was seen (None = not looked)."""
+    changes: dict[str, Any] = {"status": status}
+    if facts is None or facts.observed is Observed.MISSING:
+        return changes
+    changes["exit_code"] = facts.exit_code
+    changes["oom_killed"] = facts.oom_killed
+    changes["health"] = facts.health
+    changes["started_at"] = facts.started_at
+    changes["finished_at"] = facts.finished_at
+    if facts.runtime_id:
+        changes["container_id"] = facts.runtime_id
+    return changes
+
+
+def reason(container: Container, status: Status, facts: Facts) -> str | None:
+    """Why a container is as it was seen, for `status_reason`; None when all is well (contract 3.3)."""
+    if facts.observed is Observed.MISSING:
+        return "The container was removed from the engine by somebody else."
+    if status is Status.DEAD:
+        return "The engine could not remove the container completely; it can only be deleted."
+    if facts.error:
+        return facts.error[:500]
+    if facts.oom_killed:
+        return (
+            f"Killed by the kernel for want of memory (limit {container.memory} MiB), "
+            f"exit code {facts.exit_code}."
+        )
+    if status is Status.STOPPED and facts.exit_code:
+        return f"Exited with code {facts.exit_code}."
+    if status is Status.RESTARTING:
+        return f"The engine restarts it: exited with code {facts.exit_code}."
+    if facts.health == "unhealthy":
+        return "The health check fails."
+    return None
+
+
+def differs(container: Container, changes: Mapping[str, Any]) -> bool:
+    """Whether setting these columns would change the row."""
+    return any(getattr(container, key) != value for key, value in changes.items())

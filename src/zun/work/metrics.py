@@ -1,0 +1,42 @@
+"""What an operator's Prometheus may know of the journal's work."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+
+
+class WorkMetrics:
+    """Counters of one process, in `registry`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.operations = Counter(
+            "zun_operations", "Operations that ended, by action and outcome.",
+            ["action", "outcome"], registry=registry,
+        )  # fmt: skip
+        self.steps = Histogram(
+            "zun_step_seconds", "Time one attempt at a step took, by step and outcome.",
+            ["step", "outcome"], registry=registry, buckets=_SECONDS,
+        )  # fmt: skip
+        self.taken_back = Counter(
+            "zun_operations_taken_back", "Operations freed because their claimant was gone.",
+            registry=registry,
+        )  # fmt: skip
+        self.in_flight = Gauge(
+            "zun_operations_in_flight", "Operations this process is working on, by queue.",
+            ["queue"], registry=registry,
+        )  # fmt: skip
+        self.observed = Counter(
+            "zun_observed_changes", "Changes of status the engine showed without an operation.",
+            ["status"], registry=registry,
+        )  # fmt: skip
+        self.gaps = Counter(
+            "zun_event_stream_gaps", "Times the engine's event stream began anew; each is followed by a listing.",
+            registry=registry,
+        )  # fmt: skip
+        self.leftovers = Counter(
+            "zun_leftovers_removed", "Things of ours on the engine that no record knew of, by kind.",
+            ["kind"], registry=registry,
+        )  # fmt: skip

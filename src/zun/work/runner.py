@@ -1,0 +1,257 @@
+"""Takes operations from a queue and runs them: claim, do a step, record it, retry, undo, settle.
+
+One runner a queue and process. Who dies at any point loses nothing: what was recorded is done, what was not
+is looked at and done again. Every write is compare-and-set on the operation's version, so an older life
+of this process, or one whose lease another took, can't write any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from zun.bus import Bus
+from zun.drivers.deadline import Deadline
+from zun.model.operation import CLAIMED, EventKind, Operation, OperationState
+from zun.store import operations
+from zun.store.database import Database
+from zun.work.attempt import Attempt, Outcome
+from zun.work.context import Env
+from zun.work.metrics import WorkMetrics
+
+LOG = logging.getLogger(__name__)
+
+Checkpoint = Callable[[str], None]
+"""Called by name at the points where a crash is interesting; the crash tests die in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """Who claims: a name that is the same after a restart, and the epoch of this life."""
+
+    name: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerSettings:
+    """`workers` operations at once; seconds of the slow poll that a lost nudge costs; seconds of a lease."""
+
+    workers: int = 4
+    poll: float = 5.0
+    lease: float = 60.0
+
+
+class Runner:
+    """Works on one queue until stopped. `closed` is called after each operation that ended."""
+
+    def __init__(
+        self,
+        *,
+        queue: str,
+        claimant: Claimant,
+        env: Env,
+        bus: Bus,
+        settings: RunnerSettings,
+        metrics: WorkMetrics,
+        closed: Callable[[Operation], None] = lambda operation: None,
+        checkpoint: Checkpoint = lambda name: None,
+    ) -> None:
+        self._queue = queue
+        self._claimant = claimant
+        self._env = env
+        self._bus = bus
+        self._settings = settings
+        self._metrics = metrics
+        self._closed = closed
+        self._checkpoint = checkpoint
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._mine: set[str] = set()
+        self._idle = threading.Condition()
+        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix=f"work-{queue}")
+        self._threads = [
+            threading.Thread(target=self._dispatch, name=f"dispatch-{queue}"),
+            threading.Thread(target=self._renew, name=f"renew-{queue}"),
+        ]
+        metrics.in_flight.labels(queue).set_function(lambda: float(len(self._mine)))
+        bus.listen(queue, self._wake.set)
+
+    # ---- life
+
+    def start(self) -> None:
+        """Takes back what an older life of this claimant held, then begins to work."""
+        with self._env.db.write() as conn:
+            freed = operations.take_back(
+                conn, self._env.clock(), by=self._claimant.name, epoch=self._claimant.epoch
+            )
+        for operation in freed:
+            LOG.info("took back %s of container %s", operation.action, operation.container_uuid)
+        self._metrics.taken_back.inc(len(freed))
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, seconds: float) -> bool:
+        """Claims nothing more and waits for the steps in flight; whether all ended in time.
+
+        An operation stops at its next step boundary and is left for the next life.
+        """
+        self._stopping.set()
+        self._wake.set()
+        with self._idle:
+            ended = self._idle.wait_for(lambda: not self._mine, seconds)
+        self._pool.shutdown(wait=ended, cancel_futures=True)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(seconds if ended else 0.1)
+        return ended
+
+    @property
+    def alive(self) -> bool:
+        """Whether the threads that take work are running."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    # ---- taking work
+
+    def _dispatch(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                wait = self._take()
+            except Exception:
+                LOG.exception("queue %s can't be read; trying again", self._queue)
+                wait = self._settings.poll
+            self._wake.wait(wait)
+
+    def _take(self) -> float:
+        """Claims what may be claimed; the seconds until it is worth looking again."""
+        while not self._stopping.is_set():
+            free = self._settings.workers - len(self._mine)
+            if free <= 0:
+                return self._settings.poll
+            now = self._env.clock()
+            with self._env.db.read() as conn:
+                waiting = operations.claimable(conn, self._queue, now, free)
+                due = operations.next_due(conn, self._queue) if not waiting else None
+            if not waiting:
+                until = (due - now).total_seconds() if due else self._settings.poll
+                return min(max(until, 0.01), self._settings.poll)
+            for operation in waiting:
+                self._claim(operation)
+        return self._settings.poll
+
+    def _claim(self, operation: Operation) -> None:
+        until = self._env.clock() + timedelta(seconds=self._settings.lease)
+        begun = operation.begun or self._env.means is not None
+        with self._env.db.write() as conn:
+            mine = operations.claim(
+                conn, operation, self._claimant.name, self._claimant.epoch, until, begun
+            )
+        if mine is None:
+            return  # another was first
+        with self._idle:
+            self._mine.add(mine.uuid)
+        self._pool.submit(self._work, mine)
+
+    def _renew(self) -> None:
+        while not self._stopping.wait(self._settings.lease / 3):
+            if not self._mine:
+                continue
+            until = self._env.clock() + timedelta(seconds=self._settings.lease)
+            try:
+                with self._env.db.write() as conn:
+                    operations.renew(conn, self._claimant.name, self._claimant.epoch, until)
+            except Exception:
+                LOG.exception("the leases of %s can't be renewed", self._claimant.name)
+
+    # ---- working
+
+    def _work(self, operation: Operation) -> None:
+        try:
+            self._run(operation)
+        except Exception:
+            # Nothing is lost: the lease ends, or the next start takes it back.
+            LOG.exception("operation %s was dropped", operation.uuid)
+        finally:
+            with self._idle:
+                self._mine.discard(operation.uuid)
+                self._idle.notify_all()
+            self._wake.set()
+
+    def _run(self, operation: Operation) -> None:
+        current: Operation | None = operation
+        while current is not None and current.state in CLAIMED and current.queue == self._queue:
+            if self._stopping.is_set():
+                self._put_back(current)
+                return
+            attempt = Attempt(
+                current, self._env, self._metrics, self._checkpoint, self._progress(current),
+                self._deadline(current),
+            )  # fmt: skip
+            outcome, written = attempt.advance()
+            if outcome is Outcome.FENCED:
+                current = self._reread(current)
+                continue
+            current = written
+            if outcome is Outcome.CLOSED and written is not None:
+                self._ended(written)
+            elif outcome is Outcome.MOVED and written is not None:
+                self._bus.nudge(written.queue)
+            if outcome is not Outcome.STEPPED:
+                return
+
+    def _put_back(self, operation: Operation) -> None:
+        undoing = operation.state is OperationState.UNDOING
+        state = OperationState.UNDO_PENDING if undoing else OperationState.PENDING
+        with self._env.db.write() as conn:
+            operations.change(conn, operation, state=state, claimed_by=None, claimed_until=None)
+
+    def _reread(self, operation: Operation) -> Operation | None:
+        """After a lost compare-and-set: the newest state if the operation is still ours, else None."""
+        with self._env.db.read() as conn:
+            now = operations.get(conn, operation.uuid)
+        if now is None or now.claimed_by != self._claimant.name:
+            return None
+        return now if now.claimed_epoch == self._claimant.epoch else None
+
+    def _ended(self, operation: Operation) -> None:
+        self._metrics.operations.labels(operation.action, operation.state).inc()
+        with self._env.db.read() as conn:
+            successor = operations.successor_of(conn, operation)
+        if successor is not None:
+            self._bus.nudge(successor.queue)
+        self._closed(operation)
+
+    def _progress(self, operation: Operation) -> Callable[[Mapping[str, Any]], None]:
+        def tell(detail: Mapping[str, Any]) -> None:
+            with self._env.db.write() as conn:
+                operations.tell(
+                    conn, operation, EventKind.PROGRESS, self._env.clock(), detail=detail
+                )
+
+        return tell
+
+    def _deadline(self, operation: Operation) -> Deadline:
+        left = (operation.deadline - self._env.clock()).total_seconds()
+        return Deadline(left, lambda: self._stopping.is_set() or self._cancelled(operation))
+
+    def _cancelled(self, operation: Operation) -> bool:
+        with self._env.db.read() as conn:
+            now = operations.get(conn, operation.uuid)
+        return now is None or now.cancelling
+
+
+def take_back_expired(db: Database, env: Env, bus: Bus, metrics: WorkMetrics) -> int:
+    """Frees operations whose lease is over, of whatever claimant; how many. Any conductor may do it at any time."""
+    with db.write() as conn:
+        freed = operations.take_back(conn, env.clock())
+    for operation in freed:
+        LOG.warning("the lease of %s on operation %s is over", operation.claimed_by, operation.uuid)
+        bus.nudge(operation.queue)
+    metrics.taken_back.inc(len(freed))
+    return len(freed)

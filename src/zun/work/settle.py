@@ -1,0 +1,49 @@
+"""The end of an operation: a look at the engine first, then the state machine gives the status, in the closing
+transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from zun.drivers.runtime import Facts
+from zun.model import lifecycle
+from zun.model.lifecycle import Action
+from zun.store import containers, hosts, networks, operations
+from zun.work import facts as seen
+from zun.work.context import StepContext
+
+
+def look(ctx: StepContext) -> Facts | None:
+    """What the engine shows of the container; None where there is nothing to look at. Raises DriverError."""
+    means = ctx.env.means
+    if means is None or ctx.container.host is None or ctx.operation.action is Action.DELETE:
+        return None
+    return means.runtime.inspect(ctx.container.uuid, ctx.deadline)
+
+
+def done(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
+    """Writes the status of a container whose operation did all its steps, or removes the row."""
+    container, now = ctx.container, ctx.env.clock()
+    observed = facts.observed if facts else None
+    status = lifecycle.settle(ctx.operation.action, container.status, observed)
+    if status is None:
+        hosts.release(conn, container.uuid)
+        networks.release_ports(conn, container.uuid)
+        containers.delete(conn, container.uuid)
+        operations.forget_container(conn, container.uuid)
+        return
+    changes = dict(seen.columns(container, status, facts))
+    changes["status_reason"] = seen.reason(container, status, facts) if facts else None
+    containers.update(conn, container.uuid, now, **changes)
+
+
+def failed(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
+    """Writes the status of a container whose operation could not be done, with the reason."""
+    container, operation = ctx.container, ctx.operation
+    observed = facts.observed if facts else None
+    status = lifecycle.fail(operation.action, operation.prior_status, observed)
+    changes: dict[str, Any] = dict(seen.columns(container, status, facts))
+    changes["status_reason"] = operation.error
+    containers.update(conn, container.uuid, ctx.env.clock(), **changes)

@@ -1,0 +1,48 @@
+"""The steps, by the name the journal knows them by. Law: look before you make; do anything twice without harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from zun.work import kinds
+from zun.work.context import Recording, StepContext
+from zun.work.steps import files, image, place, ports, runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step. Exactly one of `do` and `do_in`.
+
+    do: an effect outside the database; what it returns is recorded afterwards, in a transaction of its own.
+    do_in: an effect inside the database, in the very transaction that records it.
+    undo: takes the outside effect back; also run where it is not known whether the effect took place.
+    undo_in: takes the inside effect back, and says which columns of the container change.
+    Each raises drivers.errors only.
+    """
+
+    on_host: bool = True
+    do: Callable[[StepContext], Recording] | None = None
+    do_in: Callable[[Connection, StepContext], Recording] | None = None
+    undo: Callable[[StepContext], None] | None = None
+    undo_in: Callable[[Connection, StepContext], Mapping[str, Any]] | None = None
+
+
+STEPS: Mapping[str, Step] = {
+    kinds.PLACE: Step(on_host=False, do_in=place.place, undo_in=place.give_back),
+    kinds.FILES: Step(do=files.inject, undo=files.remove),
+    kinds.PORTS: Step(do=ports.connect, undo=ports.disconnect),
+    kinds.IMAGE: Step(do=image.ensure),
+    kinds.RUNTIME_CREATE: Step(do=runtime.create, undo=runtime.destroy),
+    kinds.RUNTIME_START: Step(do=runtime.start),
+    kinds.RUNTIME_STOP: Step(do=runtime.stop),
+    kinds.RUNTIME_PAUSE: Step(do=runtime.pause),
+    kinds.RUNTIME_UNPAUSE: Step(do=runtime.unpause),
+    kinds.RUNTIME_SIGNAL: Step(do=runtime.signal),
+    kinds.RUNTIME_REMOVE: Step(do=runtime.remove),
+    kinds.PORTS_RELEASE: Step(do=ports.release),
+    kinds.FILES_RELEASE: Step(do=files.release),
+}

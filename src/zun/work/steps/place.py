@@ -1,0 +1,56 @@
+"""Placing: a host is chosen and its resources are claimed, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from zun.drivers.errors import Rejected
+from zun.model.host import Claim
+from zun.model.operation import host_queue
+from zun.store import hosts
+from zun.work.context import Recording, StepContext
+from zun.work.scheduler import PlaceRequest, choose
+
+
+def place(conn: Connection, ctx: StepContext) -> Recording:
+    """Takes the best host that fits. Raises Rejected with what each filter said."""
+    container, params = ctx.container, ctx.operation.params
+    request = PlaceRequest(
+        cpu=container.cpu,
+        memory=container.memory,
+        disk=container.disk,
+        cpu_policy=container.cpu_policy,
+        runtime=container.runtime,
+        availability_zone=container.availability_zone,
+        host=params.get("host"),
+        wants_disk_quota=bool(params.get("disk_given")),
+        hints=params.get("hints", {}),
+    )
+    choice = choose(request, hosts.every(conn), ctx.env.clock(), ctx.env.settings.down_after)
+    for host in choice.hosts:
+        disk = request.disk
+        if not request.wants_disk_quota and host.inventory.disk_quota_supported:
+            disk = ctx.env.settings.default_disk  # contract 2.2, `disk`
+        claim = Claim(
+            container_uuid=container.uuid,
+            host=host.hostname,
+            cpu=request.cpu,
+            memory=request.memory,
+            disk=disk,
+        )
+        if hosts.claim(conn, claim):
+            return Recording(
+                outputs={"host": host.hostname},
+                container={"host": host.hostname, "disk": disk},
+                queue=host_queue(host.hostname),
+            )
+    raise Rejected(f"There are not enough hosts available ({choice.explain()}).")
+
+
+def give_back(conn: Connection, ctx: StepContext) -> Mapping[str, Any]:
+    """Gives the claim back; the container has no host any more."""
+    hosts.release(conn, ctx.container.uuid)
+    return {"host": None}

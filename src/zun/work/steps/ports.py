@@ -1,0 +1,149 @@
+"""A container's port on its project's network: record first, then the network on this host."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from zun.drivers.errors import Conflict, DriverError, Rejected
+from zun.drivers.network import NetworkSpec, PortSpec
+from zun.model.names import subnet_uuid
+from zun.model.network import Network, Port
+from zun.store import networks
+from zun.work.context import Env, Recording, StepContext
+
+#: The name of a project's own network, made on demand.
+_DEFAULT = "default"
+
+#: How many subnets a host may refuse before the operation fails.
+_SUBNET_TRIES = 16
+
+
+def connect(ctx: StepContext) -> Recording:
+    """Gives the container a port, and makes sure its network stands on this host.
+
+    The lock keeps a release of the same network from removing it between the two.
+    """
+    means = ctx.env.on_host()
+    nets = ctx.operation.params.get("nets") or [{"network": None, "address": None}]
+    addresses: dict[str, list[dict[str, Any]]] = {}
+    with means.locks.of(ctx.container.project_id):
+        for net in nets:
+            port = _stand(ctx, net["network"], net["address"])
+            addresses[port.network_uuid] = [_shown(port)]
+    return Recording(container={"addresses": addresses})
+
+
+def _stand(ctx: StepContext, network_uuid: str | None, address: str | None) -> Port:
+    """The port, on a network that stands on this host; no `network_uuid` = the project's default network."""
+    refused: set[str] = set()
+    while True:
+        network, port = _recorded(ctx, network_uuid, address, refused)
+        try:
+            ctx.env.on_host().network.ensure_network(_spec(network), ctx.deadline)
+            return port
+        except Conflict:
+            # The subnet is taken by something else on this host. Another may be had as long as nobody else has
+            # an address in this one.
+            with ctx.env.db.write() as conn:
+                networks.release_port(conn, port.uuid)
+                gone = networks.delete_if_unused(conn, network.uuid)
+            refused.add(network.subnet)
+            if not gone or network_uuid is not None or len(refused) >= _SUBNET_TRIES:
+                raise
+
+
+def _recorded(
+    ctx: StepContext, network_uuid: str | None, address: str | None, refused: Collection[str]
+) -> tuple[Network, Port]:
+    env, container = ctx.env, ctx.container
+    try:
+        with env.db.write() as conn:
+            network = networks.get(conn, network_uuid) if network_uuid else networks.ensure(
+                conn, container.project_id, _DEFAULT, env.settings.subnet_pool, env.clock(),
+                avoid=refused,
+            )  # fmt: skip
+            if network is None:
+                raise Rejected(f"Network {network_uuid} is gone.")
+            return network, networks.ensure_port(conn, network, container.uuid, address)
+    except networks.Exhausted as exc:
+        raise Rejected(f"The container can't be connected to a network: {exc}.") from exc
+
+
+def _spec(network: Network) -> NetworkSpec:
+    return NetworkSpec(
+        uuid=network.uuid, project_id=network.project_id, name=network.name, subnet=network.subnet
+    )
+
+
+def _shown(port: Port) -> dict[str, Any]:
+    # Contract 3.5.
+    return {
+        "addr": port.address,
+        "version": ipaddress.ip_address(port.address).version,
+        "port": port.uuid,
+        "subnet_id": subnet_uuid(port.network_uuid),
+        "preserve_on_delete": False,
+    }
+
+
+def port_specs(env: Env, container_uuid: str) -> Sequence[PortSpec]:
+    """The container's ports, as drivers want them."""
+    with env.db.read() as conn:
+        return [
+            PortSpec(
+                uuid=p.uuid, network_uuid=p.network_uuid, container_uuid=p.container_uuid,
+                address=p.address,
+            )
+            for p in networks.ports_of(conn, container_uuid)
+        ]  # fmt: skip
+
+
+def stand_again(ctx: StepContext) -> None:
+    """Makes sure all networks of the container stand on this host, for an engine that has lost them."""
+    means = ctx.env.on_host()
+    with ctx.env.db.read() as conn:
+        mine = [
+            networks.get(conn, p.network_uuid) for p in networks.ports_of(conn, ctx.container.uuid)
+        ]
+    for network in mine:
+        if network is not None:
+            with means.locks.of(ctx.container.project_id):
+                means.network.forget(network.uuid)
+                means.network.ensure_network(_spec(network), ctx.deadline)
+
+
+def disconnect(ctx: StepContext) -> None:
+    """Frees the container's ports; a network that no container on this host needs any more goes from it.
+
+    The network goes first: were the port's record gone before, a crash would leave a network nobody knows of.
+    """
+    env, means = ctx.env, ctx.env.on_host()
+    uuid = ctx.container.uuid
+    with env.db.read() as conn:
+        mine = networks.ports_of(conn, uuid)
+    for port in mine:
+        with means.locks.of(ctx.container.project_id):
+            with env.db.read() as conn:
+                shared = networks.others_on_host(conn, port.network_uuid, uuid, means.host)
+            if not shared:
+                _remove(ctx, port.network_uuid)
+            with env.db.write() as conn:
+                networks.release_port(conn, port.uuid)
+                networks.delete_if_unused(conn, port.network_uuid)
+
+
+def _remove(ctx: StepContext, network_uuid: str) -> None:
+    try:
+        ctx.env.on_host().network.remove_network(network_uuid, ctx.deadline)
+    except DriverError as exc:
+        # Something that is not ours hangs on it. It is no reason to keep the container; the reaper comes back to it.
+        if exc.retryable:
+            raise
+
+
+def release(ctx: StepContext) -> Recording:
+    """The same, as a step of a delete."""
+    disconnect(ctx)
+    return Recording(container={"addresses": None})

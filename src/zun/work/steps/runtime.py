@@ -1,0 +1,125 @@
+"""The steps that ask the container runtime of the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zun.drivers.errors import NotFound, Unsupported
+from zun.drivers.runtime import CanPause, CanSignal, HealthCheck, Plan
+from zun.model.container import Container
+from zun.work import kinds
+from zun.work.context import Recording, StepContext
+from zun.work.steps import ports
+
+#: Seconds a container is given to end by itself before a delete with `stop` kills it (contract 2.4).
+_DELETE_GRACE = 10
+
+
+def create(ctx: StepContext) -> Recording:
+    """Makes the container in the engine, not started."""
+    means = ctx.env.on_host()
+    facts = means.runtime.create(_plan(ctx), ctx.deadline)
+    changes: dict[str, Any] = {"container_id": facts.runtime_id, "ports": list(facts.ports)}
+    if not ctx.container.hostname:
+        changes["hostname"] = facts.hostname
+    return Recording(container=changes)
+
+
+def _plan(ctx: StepContext) -> Plan:
+    container, settings, means = ctx.container, ctx.env.settings, ctx.env.on_host()
+    policy = container.restart_policy or {}
+    return Plan(
+        uuid=container.uuid,
+        project_id=container.project_id,
+        host=means.host_id,
+        generation=ctx.operation.uuid,
+        image=ctx.output(kinds.IMAGE)["ref"],
+        command=container.command or None,
+        entrypoint=container.entrypoint or None,
+        environment=container.environment,
+        labels=container.labels,
+        workdir=container.workdir,
+        hostname=container.hostname,
+        interactive=container.interactive,
+        tty=container.tty,
+        cpu=container.cpu,
+        cpu_shares=settings.cpu_shares,
+        memory=container.memory,
+        disk=container.disk or None,
+        pids_limit=settings.pids_limit,
+        no_new_privileges=settings.no_new_privileges,
+        privileged=container.privileged,
+        runtime=container.runtime or settings.default_runtime,
+        restart_policy=policy.get("Name", "no"),
+        restart_retries=int(policy.get("MaximumRetryCount") or 0),
+        exposed_ports=container.exposed_ports or (),
+        healthcheck=_healthcheck(container),
+        mounts=[means.volumes.mount_spec(m) for m in container.mounts or ()],
+        attachments=means.network.plan(ports.port_specs(ctx.env, container.uuid)),
+    )
+
+
+def _healthcheck(container: Container) -> HealthCheck | None:
+    check = container.healthcheck
+    return HealthCheck(**check) if check else None
+
+
+def destroy(ctx: StepContext) -> None:
+    """Takes a create back: whatever is there of this container goes, running or not."""
+    ctx.env.on_host().runtime.remove(ctx.container.uuid, ctx.deadline, force=True)
+
+
+def start(ctx: StepContext) -> Recording:
+    """Starts the container; where the engine has lost its network, makes that again first."""
+    runtime = ctx.env.on_host().runtime
+    try:
+        runtime.start(ctx.container.uuid, ctx.deadline)
+    except NotFound:
+        ports.stand_again(ctx)
+        runtime.start(ctx.container.uuid, ctx.deadline)
+    return Recording()
+
+
+def stop(ctx: StepContext) -> Recording:
+    """Stops the container; `timeout` (s) of the request is how long it may take to end by itself."""
+    grace = ctx.operation.params.get("timeout")
+    if grace is None and ctx.operation.params.get("stop"):
+        grace = _DELETE_GRACE
+    ctx.env.on_host().runtime.stop(ctx.container.uuid, grace, ctx.deadline)
+    return Recording()
+
+
+def pause(ctx: StepContext) -> Recording:
+    """Freezes the container's processes."""
+    _pausing(ctx).pause(ctx.container.uuid, ctx.deadline)
+    return Recording()
+
+
+def unpause(ctx: StepContext) -> Recording:
+    """Thaws the container's processes."""
+    _pausing(ctx).unpause(ctx.container.uuid, ctx.deadline)
+    return Recording()
+
+
+def signal(ctx: StepContext) -> Recording:
+    """Sends the request's signal. After a crash it may be sent twice: a signal leaves no trace to look for."""
+    wanted = ctx.operation.params.get("signal")
+    runtime = ctx.env.on_host().runtime
+    if not isinstance(runtime, CanSignal):
+        raise Unsupported("The runtime of this host can't signal.")
+    runtime.signal(ctx.container.uuid, wanted, ctx.deadline)
+    return Recording()
+
+
+def remove(ctx: StepContext) -> Recording:
+    """Removes the container from the engine; a rebuild or a forced delete also removes a running one."""
+    force = bool(ctx.operation.params.get("force", False))
+    ctx.env.on_host().runtime.remove(ctx.container.uuid, ctx.deadline, force=force)
+    return Recording(container={"container_id": None})
+
+
+def _pausing(ctx: StepContext) -> CanPause:
+    runtime = ctx.env.on_host().runtime
+    if not isinstance(runtime, CanPause):
+        raise Unsupported("The runtime of this host can't pause.")
+    return runtime
