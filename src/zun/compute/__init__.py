@@ -1,0 +1,1 @@
+"""The agent of one host: works on the host's queue, watches its engine, answers questions."""

@@ -1,0 +1,279 @@
+"""Keeps the rows of this host true to its engine.
+
+An event says where to look; what is seen on looking is the truth. After any gap in the events, and every few minutes, a
+listing of the whole host finds what no event told. A container with an open operation is left to it, and looked at
+once more when it ends, if something happened meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zun.drivers.deadline import Deadline
+from zun.drivers.errors import DriverError
+from zun.drivers.runtime import Facts
+from zun.model import lifecycle
+from zun.model.container import Container
+from zun.model.lifecycle import Action, Observed, Status
+from zun.model.names import new_uuid
+from zun.model.operation import Operation
+from zun.service.errors import ServiceError
+from zun.service.intents import Asker, Intents
+from zun.store import containers, operations
+from zun.work import facts as seen
+from zun.work.context import Env
+from zun.work.metrics import WorkMetrics
+
+LOG = logging.getLogger(__name__)
+
+_LOOK_TIME = 10.0  # seconds for one look
+_LIST_TIME = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverSettings:
+    """Seconds between listings (each varied by a fifth); how many looks at once."""
+
+    listing_interval: float = 300.0
+    lookers: int = 2
+
+
+class Observer:
+    """Watches until stopped. `listed` is told the facts of each listing (for the reaper)."""
+
+    def __init__(
+        self,
+        env: Env,
+        intents: Intents,
+        settings: ObserverSettings,
+        metrics: WorkMetrics,
+        listed: Callable[[list[Facts]], None] = lambda facts: None,
+    ) -> None:
+        self._env = env
+        self._means = env.on_host()
+        self._intents = intents
+        self._settings = settings
+        self._metrics = metrics
+        self._listed = listed
+        self._work = threading.Condition()
+        self._pending: dict[str, None] = {}  # a set that keeps its order
+        self._deferred: set[str] = set()
+        self._listing_due = False
+        self._stopping = threading.Event()
+        self.synced = threading.Event()  # set after the first listing
+        self._threads = [
+            threading.Thread(target=self._watch, name="observer-events"),
+            threading.Thread(target=self._tick, name="observer-tick"),
+            threading.Thread(target=self._list_when_due, name="observer-list"),
+            *(
+                threading.Thread(target=self._look_when_told, name=f"observer-look-{n}")
+                for n in range(settings.lookers)
+            ),
+        ]
+
+    def start(self) -> None:
+        """Begins to watch; the first thing is a listing."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends watching. The runtime's event stream must be closed by its owner."""
+        self._stopping.set()
+        with self._work:
+            self._work.notify_all()
+        self._means.runtime.close()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(5)
+
+    @property
+    def alive(self) -> bool:
+        """Whether all its threads run."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def look_at(self, uuid: str) -> None:
+        """Has a container looked at soon; asking twice before that is one look."""
+        with self._work:
+            self._pending[uuid] = None
+            self._work.notify_all()
+
+    def look_at_all(self) -> None:
+        """Has the whole host listed soon."""
+        with self._work:
+            self._listing_due = True
+            self._work.notify_all()
+
+    def operation_closed(self, operation: Operation) -> None:
+        """Looks again at a container of which something was heard while the operation had it."""
+        uuid = operation.container_uuid
+        with self._work:
+            heard = uuid in self._deferred
+            self._deferred.discard(uuid)
+        if heard:
+            self.look_at(uuid)
+
+    # ---- the threads
+
+    def _watch(self) -> None:
+        for hint in self._means.runtime.events():
+            if hint.gap:
+                self._metrics.gaps.inc()
+                self.look_at_all()
+            elif hint.uuid is not None:
+                self.look_at(hint.uuid)
+
+    def _tick(self) -> None:
+        interval = self._settings.listing_interval
+        while not self._stopping.wait(interval * random.uniform(0.8, 1.2)):
+            self.look_at_all()
+
+    def _look_when_told(self) -> None:
+        while True:
+            with self._work:
+                self._work.wait_for(lambda: self._pending or self._stopping.is_set())
+                if self._stopping.is_set():
+                    return
+                uuid = next(iter(self._pending))
+                del self._pending[uuid]
+            try:
+                self._look(uuid)
+            except DriverError as exc:
+                # The engine went away: when it is back, a gap in the events has all listed.
+                LOG.info("container %s can't be looked at: %s", uuid, exc)
+            except Exception:
+                LOG.exception("looking at container %s failed", uuid)
+
+    def _list_when_due(self) -> None:
+        while True:
+            with self._work:
+                self._work.wait_for(lambda: self._listing_due or self._stopping.is_set())
+                if self._stopping.is_set():
+                    return
+                self._listing_due = False
+            try:
+                self._list()
+                self.synced.set()
+            except DriverError as exc:
+                LOG.warning("the engine can't be listed: %s", exc)
+                if not self._stopping.wait(1.0):
+                    self.look_at_all()
+            except Exception:
+                LOG.exception("listing the engine failed")
+
+    # ---- looking
+
+    def _list(self) -> None:
+        found = list(self._means.runtime.list(self._means.host_id, Deadline(_LIST_TIME)))
+        by_uuid = {facts.uuid: facts for facts in found}
+        with self._env.db.read() as conn:
+            rows = containers.on_host(conn, self._means.host)
+        for row in rows:
+            if _worth_a_look(row, by_uuid.get(row.uuid)):
+                self.look_at(row.uuid)
+        self._listed(found)
+
+    def _look(self, uuid: str) -> None:
+        with self._env.db.read() as conn:
+            row = containers.get(conn, uuid)
+        if row is None or row.host != self._means.host:
+            return
+        if row.open_action is not None and self._defer(uuid):
+            return
+        facts = self._means.runtime.inspect(uuid, Deadline(_LOOK_TIME))
+        self._apply(row, facts)
+
+    def _defer(self, uuid: str) -> bool:
+        """Leaves a container to its open operation; False if that has ended in between."""
+        with self._work:
+            self._deferred.add(uuid)
+        with self._env.db.read() as conn:
+            row = containers.get(conn, uuid)
+        if row is None or row.open_action is not None:
+            return True
+        with self._work:
+            self._deferred.discard(uuid)
+        return False
+
+    def _apply(self, row: Container, facts: Facts) -> None:
+        if self._heal(row, facts):
+            return
+        status = lifecycle.observe(row.status, facts.observed, auto_remove=row.auto_remove)
+        changes = dict(seen.columns(row, status, facts))
+        reason = seen.reason(row, status, facts)
+        if status is not row.status or reason is not None or status is not Status.ERROR:
+            changes["status_reason"] = reason
+        if seen.differs(row, changes) and not self._write(row, status, changes):
+            self.look_at(row.uuid)  # somebody wrote in between: look again
+            return
+        if row.auto_remove and _is_over(status, facts):
+            LOG.info("container %s ended and is removed, as its user asked", row.uuid)
+            self._intents.delete(_itself(row), row.uuid, {"force": True}, None)
+
+    def _write(self, row: Container, status: Status, changes: dict[str, object]) -> bool:
+        now = self._env.clock()
+        with self._env.db.write() as conn:
+            if not containers.update_if_idle(conn, row.uuid, row.status, now, **changes):
+                return False
+            detail = {
+                "status": status,
+                "status_before": row.status,
+                "exit_code": changes.get("exit_code"),
+                "status_reason": changes.get("status_reason"),
+            }
+            operations.tell_observed(conn, row.uuid, row.project_id, now, detail)
+        if status is not row.status:
+            LOG.info("container %s is %s (was %s)", row.uuid, status, row.status)
+            self._metrics.observed.labels(status).inc()
+        return True
+
+    def _heal(self, row: Container, facts: Facts) -> bool:
+        """Opens what `auto_heal` promises: a rebuild of one that vanished, a reboot of an unhealthy one."""
+        if not row.auto_heal or row.status in lifecycle.IN_TRANSIT:
+            return False
+        vanished = facts.observed is Observed.MISSING and row.status is not Status.ERROR
+        ill = facts.observed is Observed.RUNNING and facts.health == "unhealthy"
+        if not (vanished or ill):
+            return False
+        action = Action.REBUILD if vanished else Action.REBOOT
+        should_run = row.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
+        params = {"force": True, "start": should_run} if vanished else {}
+        LOG.info("container %s is healed by a %s", row.uuid, action)
+        try:
+            self._intents.act(_itself(row), row.uuid, action, params, guarded=False)
+        except ServiceError as exc:
+            LOG.info("container %s can't be healed now: %s", row.uuid, exc)
+            with self._work:
+                self._deferred.add(row.uuid)
+        return True
+
+
+def _worth_a_look(row: Container, facts: Facts | None) -> bool:
+    """Whether a listing leaves a doubt about a row."""
+    if facts is None:
+        return row.status is not Status.ERROR and row.status not in lifecycle.IN_TRANSIT
+    status = lifecycle.observe(row.status, facts.observed, auto_remove=row.auto_remove)
+    unfinished = (row.auto_remove and _is_over(row.status, facts)) or (
+        row.auto_heal and row.health == "unhealthy"
+    )
+    return status is not row.status or unfinished or _moved_on(row, facts)
+
+
+def _moved_on(row: Container, facts: Facts) -> bool:
+    # Died and came back while nobody looked: the same status, another life.
+    return facts.started_at is not None and facts.started_at != row.started_at
+
+
+def _is_over(status: Status, facts: Facts) -> bool:
+    """Whether a container has run and ended, or is gone: what `auto_remove` waits for."""
+    return status is Status.DELETED or (
+        status is Status.STOPPED and facts.observed in (Observed.EXITED, Observed.REMOVING)
+    )
+
+
+def _itself(row: Container) -> Asker:
+    """The service as asker: under the user's name, with a request id of its own."""
+    return Asker(user_id=row.user_id, request_id=f"req-{new_uuid()}")

@@ -1,0 +1,1 @@
+"""Places containers, and recovers what a dead process left."""

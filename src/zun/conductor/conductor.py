@@ -1,0 +1,91 @@
+"""The conductor: works on the queue of no host, and keeps house in the journal."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from zun.bus import Bus
+from zun.model.operation import CONDUCTOR_QUEUE
+from zun.store import operations
+from zun.work.context import Env
+from zun.work.metrics import WorkMetrics
+from zun.work.runner import Checkpoint, Claimant, Runner, RunnerSettings, take_back_expired
+
+LOG = logging.getLogger(__name__)
+
+_EXPIRE_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConductorSettings:
+    """Seconds between rounds of housekeeping; days the event history is kept."""
+
+    round: float = 30.0
+    history_days: int = 30
+    runner: RunnerSettings = field(default_factory=RunnerSettings)
+
+
+class Conductor:
+    """See the module. Any number may run at once: every write is compare-and-set."""
+
+    def __init__(
+        self,
+        env: Env,
+        bus: Bus,
+        claimant: Claimant,
+        settings: ConductorSettings,
+        metrics: WorkMetrics,
+        checkpoint: Checkpoint = lambda name: None,
+    ) -> None:
+        self._env = env
+        self._bus = bus
+        self._settings = settings
+        self._metrics = metrics
+        self._runner = Runner(
+            queue=CONDUCTOR_QUEUE,
+            claimant=claimant,
+            env=env,
+            bus=bus,
+            settings=settings.runner,
+            metrics=metrics,
+            checkpoint=checkpoint,
+        )
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep_house, name="conductor-house")
+
+    def start(self) -> None:
+        """Begins."""
+        self._runner.start()
+        self._keeper.start()
+
+    def stop(self, seconds: float) -> bool:
+        """Ends within `seconds`; whether all steps in flight had ended by then."""
+        self._stopping.set()
+        ended = self._runner.stop(seconds)
+        if self._keeper.ident is not None:
+            self._keeper.join(5)
+        return ended
+
+    def probe(self) -> str:
+        """For the health report: raises where a part of it has died."""
+        if not (self._runner.alive and self._keeper.is_alive()):
+            raise RuntimeError("a thread of the conductor has ended; see the log")
+        return "working"
+
+    def _keep_house(self) -> None:
+        while not self._stopping.wait(self._settings.round):
+            try:
+                take_back_expired(self._env.db, self._env, self._bus, self._metrics)
+                self._forget_history()
+            except Exception:
+                LOG.exception("a round of housekeeping failed")
+
+    def _forget_history(self) -> None:
+        before = self._env.clock() - timedelta(days=self._settings.history_days)
+        with self._env.db.write() as conn:
+            gone = operations.expire(conn, before, _EXPIRE_AT_ONCE)
+        if gone:
+            LOG.info("%d events older than %d days were removed", gone, self._settings.history_days)

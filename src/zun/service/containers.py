@@ -1,0 +1,226 @@
+"""The use cases of containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zun.bus import Bus, Refused, Why
+from zun.model.container import Container, Draft
+from zun.model.lifecycle import Action
+from zun.model.names import uuid_or_none
+from zun.model.operation import Event, Operation
+from zun.service import drafts
+from zun.service.caller import Caller
+from zun.service.errors import Conflict, Invalid, NotFound, ServiceError, Unavailable
+from zun.service.intents import Asker, Intents, guard
+from zun.service.queries import ExecAnswer, ListQuery, LogQuery
+from zun.service.settings import ServiceSettings
+from zun.store import containers, operations
+from zun.store.database import Database
+from zun.work.clock import Clock
+
+
+class Containers:
+    """What a user may do with containers. All raise `service.errors`; authorisation is the caller's business."""
+
+    def __init__(
+        self, db: Database, bus: Bus, intents: Intents, settings: ServiceSettings, clock: Clock
+    ) -> None:
+        self._db = db
+        self._bus = bus
+        self._intents = intents
+        self._settings = settings
+        self._clock = clock
+
+    # ---- reading
+
+    def find(self, caller: Caller, ident: str, *, any_project: bool = False) -> Container:
+        """The container of this uuid, else of exactly this name, within the caller's project (contract 2.0).
+
+        Raises NotFound, also for one of another project; Conflict where several have the name.
+        """
+        scope = None if any_project or caller.is_admin else caller.project_id
+        uuid = uuid_or_none(ident)
+        with self._db.read() as conn:
+            if uuid is not None:
+                one = containers.get(conn, uuid)
+                found = [one] if one is not None and scope in (None, one.project_id) else []
+            else:
+                found = containers.find(conn, ident, scope)
+        if not found:
+            raise NotFound(f"Container {ident[:255]} could not be found.")
+        if len(found) > 1:
+            raise Conflict(f"Several containers are named {ident!r}; use a uuid.")
+        return found[0]
+
+    def list(self, caller: Caller, query: ListQuery) -> Sequence[Container]:
+        """One page. Raises NotFound for a marker that the caller can't see."""
+        scope = None if query.all_projects else caller.project_id
+        with self._db.read() as conn:
+            after = None
+            if query.marker is not None:
+                after = containers.get(conn, query.marker)
+                if after is None or scope not in (None, after.project_id):
+                    raise NotFound(f"marker: container {query.marker[:64]} could not be found.")
+            return containers.page(
+                conn,
+                project_id=scope,
+                filters=query.filters,
+                limit=query.limit,
+                after=after,
+                sort_key=query.sort_key,
+                descending=query.descending,
+            )
+
+    def actions(self, container: Container) -> Sequence[Operation]:
+        """The operations of a container, newest first (contract 9)."""
+        with self._db.read() as conn:
+            return operations.of_container(conn, container.uuid)
+
+    def action(self, container: Container, request_id: str) -> tuple[Operation, Sequence[Event]]:
+        """The newest operation of a container under a request id, and its events, oldest first. Raises NotFound."""
+        with self._db.read() as conn:
+            for operation in operations.of_container(conn, container.uuid):
+                if operation.request_id == request_id:
+                    return operation, operations.events_of(conn, operation.uuid)
+        raise NotFound(
+            f"Container {container.uuid} has no action of request {request_id[:64]}.",
+            slug="resource-not-found",
+        )
+
+    # ---- intentions
+
+    def create(self, caller: Caller, draft: Draft) -> Container:
+        """Accepts a container: the row is there, the rest follows (contract 2.2)."""
+        return self._intents.create(
+            _asker(caller),
+            lambda conn: drafts.prepare(conn, caller, draft, self._settings, self._clock),
+        )
+
+    def act(self, caller: Caller, container: Container, action: Action, **params: Any) -> Container:
+        """Accepts START, STOP (timeout), REBOOT (timeout), PAUSE, UNPAUSE, KILL (signal) or REBUILD (image,
+        image_driver). Raises Conflict."""
+        changes: dict[str, Any] = {}
+        if action is Action.REBUILD:
+            changes = self._new_image(container, params)
+            params = {"force": True}
+        given = {key: value for key, value in params.items() if value is not None}
+        return self._there(
+            container, self._intents.act(_asker(caller), container.uuid, action, given, changes)
+        )
+
+    def _new_image(self, container: Container, params: Mapping[str, Any]) -> dict[str, Any]:
+        driver = params.get("image_driver") or container.image_driver
+        if driver not in self._settings.image_drivers:
+            raise Invalid(f"image_driver: {driver!r} is not configured.")
+        image = params.get("image") or container.image
+        if image == container.image and driver == container.image_driver:
+            return {}
+        return {"image": image, "image_driver": driver, "image_command": None,
+                "image_entrypoint": None, "image_digest": None}  # fmt: skip
+
+    def delete(self, caller: Caller, container: Container, *, force: bool, stop: bool) -> None:
+        """Accepts a delete (contract 2.4). Raises Conflict."""
+        as_action = Action.DELETE_FORCE if force else Action.DELETE_STOP if stop else Action.DELETE
+        params = {"force": force, "stop": stop}
+        self._intents.delete(_asker(caller), container.uuid, params, as_action)
+
+    # ---- changes of the row alone
+
+    def rename(self, caller: Caller, container: Container, name: str) -> Container:
+        """Gives another name (contract 6, rename). Raises Conflict for the name it has, or one that is taken."""
+        if name == container.name:
+            raise Conflict(f"name: container {container.uuid} is named {name!r} already.")
+        return self._change(container, {"name": name})
+
+    def update(self, caller: Caller, container: Container, changes: Mapping[str, Any]) -> Container:
+        """PATCH: name, auto_heal (contract 2.1). Raises Invalid for what can't be changed yet."""
+        guard(Action.UPDATE, container)
+        for key in ("cpu", "memory"):
+            if key in changes:
+                raise Invalid(f"{key}: can't be changed while the container exists.")
+        fresh = {k: v for k, v in changes.items() if getattr(container, k) != v}
+        return self._change(container, fresh) if fresh else container
+
+    def _change(self, container: Container, changes: Mapping[str, Any]) -> Container:
+        with self._db.write() as conn:
+            if "name" in changes:
+                drafts.check_unique(conn, container.project_id, changes["name"], self._settings)
+            containers.update(conn, container.uuid, self._clock(), **changes)
+            return self._there(container, containers.get(conn, container.uuid))
+
+    def _there(self, container: Container, after: Container | None) -> Container:
+        if after is None:
+            raise NotFound(f"Container {container.uuid} could not be found.")
+        return after
+
+    # ---- questions to the host
+
+    def logs(self, caller: Caller, container: Container, query: LogQuery) -> str:
+        """The log so far, at most the configured number of bytes from its end; undecodable bytes are replaced."""
+        guard(Action.LOGS, container)
+        arguments = {
+            "uuid": container.uuid,
+            "stdout": query.stdout,
+            "stderr": query.stderr,
+            "timestamps": query.timestamps,
+            "tail": query.tail,
+            "since": query.since,
+            "limit": self._settings.log_bytes,
+        }
+        raw: bytes = self._ask(container, "logs", arguments, self._settings.ask_seconds)
+        return raw.decode("utf-8", "replace")
+
+    def execute(self, caller: Caller, container: Container, command: Sequence[str]) -> ExecAnswer:
+        """Runs a command in the container and waits for it (contract 5.1). Raises Conflict when it takes too long."""
+        guard(Action.EXECUTE, container)
+        arguments = {
+            "uuid": container.uuid,
+            "command": list(command),
+            "limit": self._settings.execute_bytes,
+        }
+        try:
+            answer = self._ask(container, "execute", arguments, self._settings.execute_seconds)
+        except _TimedOut as exc:
+            raise Conflict(
+                f"The command did not end within {self._settings.execute_seconds:g} s and was killed."
+            ) from exc
+        return ExecAnswer(
+            output=answer["output"].decode("utf-8", "replace"), exit_code=answer["exit_code"]
+        )
+
+    def _ask(
+        self, container: Container, question: str, arguments: Mapping[str, Any], seconds: float
+    ) -> Any:
+        if container.host is None or container.container_id is None:
+            raise Invalid(
+                f"Container {container.uuid} ({container.status}) has nothing on a host to ask."
+            )
+        try:
+            return self._bus.ask(container.host, question, arguments, seconds)
+        except Refused as exc:
+            raise _refusal(exc) from exc
+
+
+class _TimedOut(Unavailable):
+    pass
+
+
+def _refusal(refused: Refused) -> ServiceError:
+    # Contract 2.1: "not found" and conflicts of the engine are 409, for the container itself exists.
+    match refused.why:
+        case Why.NOT_FOUND | Why.CONFLICT:
+            return Conflict(refused.public)
+        case Why.REJECTED | Why.UNSUPPORTED:
+            return Invalid(refused.public, slug="invalid")
+        case Why.TIMED_OUT:
+            return _TimedOut(refused.public)
+        case Why.UNAVAILABLE:
+            return Unavailable(refused.public)
+        case Why.UNKNOWN:
+            return ServiceError(refused.public)
+
+
+def _asker(caller: Caller) -> Asker:
+    return Asker(user_id=caller.user_id, request_id=caller.request_id)

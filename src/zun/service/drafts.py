@@ -1,0 +1,164 @@
+"""From a create request to a row and its operation's parameters, with everything checked that can be checked now.
+
+Fields that need a cloud service which is not configured are refused here, naming it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from zun.model.container import Container, Draft, MountRequest, NetRequest
+from zun.model.lifecycle import Status
+from zun.model.names import generated_name, new_uuid
+from zun.service.caller import Caller
+from zun.service.errors import Conflict, Invalid, NotFound
+from zun.service.settings import ServiceSettings
+from zun.store import containers, hosts, networks
+from zun.work.clock import Clock
+
+
+def prepare(
+    conn: Connection, caller: Caller, draft: Draft, settings: ServiceSettings, clock: Clock
+) -> tuple[Container, Mapping[str, Any]]:
+    """The row to insert and the parameters of its operation. Raises Invalid, NotFound, Conflict."""
+    _refuse_unconfigured(draft, settings)
+    _unique(conn, caller.project_id, draft.name, settings)
+    if draft.host is not None and hosts.find(conn, draft.host) is None:
+        raise NotFound(f"host: no host {draft.host!r} is known.", slug="requested-host-not-found")
+    nets = [_net(conn, caller, index, net) for index, net in enumerate(draft.nets)]
+    if len({net["network"] for net in nets}) != len(nets):
+        raise Invalid("nets: a container can be on one network only once.")
+    params = {
+        "run": draft.run,
+        "mounts": [_file(index, mount) for index, mount in enumerate(draft.mounts)],
+        "nets": nets,
+        "hints": dict(draft.hints),
+        "host": draft.host,
+        "disk_given": draft.disk is not None,
+    }
+    return _row(caller, draft, settings, clock), params
+
+
+def _row(caller: Caller, draft: Draft, settings: ServiceSettings, clock: Clock) -> Container:
+    return Container(
+        uuid=new_uuid(),
+        name=draft.name or generated_name(),
+        project_id=caller.project_id,
+        user_id=caller.user_id,
+        image=draft.image,
+        image_driver=draft.image_driver or settings.default_image_driver,
+        status=Status.CREATING,
+        command=_list(draft.command),
+        entrypoint=_list(draft.entrypoint),
+        cpu=settings.default_cpu if draft.cpu is None else draft.cpu,
+        cpu_policy=draft.cpu_policy or "shared",
+        memory=settings.default_memory if draft.memory is None else draft.memory,
+        disk=draft.disk or 0,
+        environment=dict(draft.environment),
+        labels=dict(draft.labels),
+        workdir=draft.workdir,
+        hostname=draft.hostname,
+        interactive=draft.interactive,
+        tty=draft.tty,
+        image_pull_policy=draft.image_pull_policy,
+        restart_policy=dict(draft.restart_policy) if draft.restart_policy else None,
+        auto_remove=draft.auto_remove,
+        auto_heal=draft.auto_heal,
+        runtime=draft.runtime,
+        privileged=draft.privileged,
+        security_groups=None,
+        exposed_ports=_list(draft.exposed_ports),
+        healthcheck=dict(draft.healthcheck) if draft.healthcheck else None,
+        availability_zone=draft.availability_zone or settings.default_schedule_zone,
+        created_at=clock(),
+    )
+
+
+def _list(values: Sequence[str] | None) -> list[str] | None:
+    return list(values) if values else None
+
+
+def _refuse_unconfigured(draft: Draft, settings: ServiceSettings) -> None:
+    if draft.image_driver not in (None, *settings.image_drivers):
+        raise Invalid(
+            f"image_driver: {draft.image_driver!r} is not configured; "
+            f"available: {', '.join(settings.image_drivers)}."
+        )
+    if draft.security_groups:
+        raise Invalid("security_groups: these need Neutron, which is not configured.")
+    if draft.registry is not None:
+        raise NotFound(f"registry: {draft.registry!r} is not known.", slug="registry-not-found")
+    for index, mount in enumerate(draft.mounts):
+        if mount.type == "volume":
+            raise Invalid(
+                f"mounts[{index}].type: a volume needs Cinder, which is not configured; "
+                "a file can be given with type 'bind'."
+            )
+
+
+def _unique(conn: Connection, project_id: str, name: str | None, settings: ServiceSettings) -> None:
+    if name is None or not settings.unique_names:
+        return
+    scope = project_id if settings.unique_names == "project" else None
+    if containers.name_taken(conn, name, scope):
+        raise Conflict(
+            f"name: a container named {name!r} exists already.", slug="container-already-exists"
+        )
+
+
+def check_unique(conn: Connection, project_id: str, name: str, settings: ServiceSettings) -> None:
+    """Raises Conflict where the operator wants unique names and this one is taken (contract 3.4)."""
+    _unique(conn, project_id, name, settings)
+
+
+def _file(index: int, mount: MountRequest) -> Mapping[str, str]:
+    where = f"mounts[{index}]"
+    if mount.type != "bind":
+        raise Invalid(f"{where}.type: must be 'volume' or 'bind', not {mount.type!r}.")
+    if mount.source is None:
+        raise Invalid(f"{where}.source: a file needs its content, in base64.")
+    try:
+        base64.b64decode(mount.source, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise Invalid(f"{where}.source: not valid base64.", slug="base64-exception") from exc
+    parts = mount.destination.split("/")
+    if not mount.destination.startswith("/") or ".." in parts or not parts[-1]:
+        raise Invalid(f"{where}.destination: must be the absolute path of a file.")
+    return {"destination": mount.destination, "source": mount.source}
+
+
+def _net(conn: Connection, caller: Caller, index: int, net: NetRequest) -> Mapping[str, str | None]:
+    where = f"nets[{index}]"
+    if net.port is not None:
+        raise Invalid(f"{where}.port: ports need Neutron, which is not configured.")
+    found = networks.find(conn, caller.project_id, net.network or "")
+    if not found:
+        raise NotFound(f"{where}.network: {net.network!r} is not known.", slug="network-not-found")
+    if len(found) > 1:
+        raise Conflict(f"{where}.network: several networks are named {net.network!r}; use a uuid.")
+    if net.v4_fixed_ip is None and net.v6_fixed_ip is not None:
+        raise Invalid(f"{where}.v6-fixed-ip: the networks of this cloud have IPv4 only.")
+    if net.v4_fixed_ip is not None:
+        _address(conn, where, net.v4_fixed_ip, found[0].uuid, found[0].subnet)
+    return {"network": found[0].uuid, "address": net.v4_fixed_ip}
+
+
+def _address(conn: Connection, where: str, wanted: str, network_uuid: str, cidr: str) -> None:
+    try:
+        address = ipaddress.IPv4Address(wanted)
+    except ValueError as exc:
+        raise Invalid(f"{where}.v4-fixed-ip: {wanted[:50]!r} is no IPv4 address.") from exc
+    subnet = ipaddress.IPv4Network(cidr)
+    usable = address in subnet and address not in (
+        subnet.network_address, subnet.network_address + 1, subnet.broadcast_address,
+    )  # fmt: skip
+    if not usable:
+        raise Invalid(f"{where}.v4-fixed-ip: {wanted} is not usable in the subnet {cidr}.")
+    if networks.address_taken(conn, network_uuid, wanted):
+        raise Invalid(f"{where}.v4-fixed-ip: {wanted} is in use.", slug="port-in-use")

@@ -1,0 +1,206 @@
+"""Opening operations: guard, row and journal in one transaction, then the nudge. Rule 1: intention first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from zun.bus import Bus
+from zun.model import lifecycle
+from zun.model.container import Container
+from zun.model.lifecycle import Action, Status
+from zun.model.names import new_uuid
+from zun.model.operation import (
+    CLAIMABLE,
+    CONDUCTOR_QUEUE,
+    EventKind,
+    Operation,
+    OperationState,
+    host_queue,
+)
+from zun.service.errors import Conflict
+from zun.store import containers, hosts, networks, operations
+from zun.store.database import Database
+from zun.work import kinds
+from zun.work.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """On whose behalf an operation is opened; the service itself asks under the container's own project."""
+
+    user_id: str
+    request_id: str
+
+
+def guard(action: Action, container: Container) -> None:
+    """Raises Conflict if the container's status forbids the action (contract 2.3)."""
+    if not lifecycle.guard(action, container.status):
+        raise Conflict(
+            f"Cannot {action.replace('_', ' ')} container {container.uuid} in {container.status} state.",
+            slug="invalid-state-exception",
+        )
+
+
+class Intents:
+    """Writes intentions. `checkpoint` is for crash tests."""
+
+    def __init__(
+        self,
+        db: Database,
+        bus: Bus,
+        clock: Clock,
+        operation_seconds: float,
+        checkpoint: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._db = db
+        self._bus = bus
+        self._clock = clock
+        self._seconds = operation_seconds
+        self._checkpoint = checkpoint
+
+    def create(
+        self,
+        asker: Asker,
+        prepare: Callable[[Connection], tuple[Container, Mapping[str, Any]]],
+    ) -> Container:
+        """Inserts the row that `prepare` gives, with its operation. What `prepare` raises leaves nothing behind."""
+        with self._db.write() as conn:
+            container, params = prepare(conn)
+            containers.insert(conn, container)
+            operation = self._operation(asker, Action.CREATE, container, params, CONDUCTOR_QUEUE)
+            operations.open_(conn, operation)
+        return self._accepted(container, operation)
+
+    def act(
+        self,
+        asker: Asker,
+        uuid: str,
+        action: Action,
+        params: Mapping[str, Any],
+        changes: Mapping[str, Any] | None = None,
+        *,
+        guarded: bool = True,
+    ) -> Container | None:
+        """Opens an operation of `action`, setting `changes` in the row; None if the row is gone.
+
+        `guarded=False` is for the service itself, when what it saw on the host calls for it whatever the row says.
+        Raises Conflict: the status forbids it, the container was never placed, or an operation is open.
+        """
+        with self._db.write() as conn:
+            container = containers.get(conn, uuid)
+            if container is None:
+                return None
+            if guarded:
+                guard(action, container)
+            if container.host is None:
+                raise Conflict(
+                    f"Container {uuid} was never placed on a host; delete it and create another.",
+                    slug="invalid-state-exception",
+                )
+            operation = self._operation(
+                asker, action, container, params, host_queue(container.host)
+            )
+            container = self._begin(conn, container, operation, changes or {})
+        return self._accepted(container, operation)
+
+    def _begin(
+        self,
+        conn: Connection,
+        container: Container,
+        operation: Operation,
+        changes: Mapping[str, Any],
+    ) -> Container:
+        try:
+            operations.open_(conn, operation)
+        except operations.AlreadyOpen as exc:
+            busy = operations.open_of(conn, container.uuid)
+            what = busy.action if busy else "operation"
+            raise Conflict(
+                f"Container {container.uuid} is busy: its {what} has not ended. Ask again when it has."
+            ) from exc
+        columns = {**changes, "status": lifecycle.begin(operation.action, container.status)}
+        containers.update(conn, container.uuid, self._clock(), **columns)
+        return replace(container, **columns)
+
+    def delete(
+        self, asker: Asker, uuid: str, params: Mapping[str, Any], guarded_as: Action | None
+    ) -> None:
+        """Opens a delete; it takes the place of an open operation, which ends at its next step boundary.
+
+        `guarded_as` is the kind of delete whose rule applies; None is for the service itself.
+        A container that no host has anything of goes at once.
+        """
+        with self._db.write() as conn:
+            container = containers.get(conn, uuid)
+            if container is None:
+                return
+            if guarded_as is not None:
+                guard(guarded_as, container)
+            state, waits_for = self._make_way(conn, uuid)
+            if container.host is None and state is OperationState.PENDING:
+                hosts.release(conn, uuid)
+                networks.release_ports(conn, uuid)
+                containers.delete(conn, uuid)
+                operations.forget_container(conn, uuid)
+                return
+            queue = host_queue(container.host) if container.host else CONDUCTOR_QUEUE
+            operation = self._operation(asker, Action.DELETE, container, params, queue)
+            operation = replace(operation, state=state, supersedes=waits_for)
+            if container.host is None:
+                operation = replace(operation, steps=())  # no host has anything of it
+            self._begin(conn, container, operation, {})
+        self._accepted(container, operation)
+
+    def _make_way(self, conn: Connection, uuid: str) -> tuple[OperationState, str | None]:
+        """Ends the container's open operation, or has it end soon; the state the delete begins in."""
+        busy = operations.open_of(conn, uuid)
+        if busy is None:
+            return OperationState.PENDING, None
+        operations.supersede(conn, busy)
+        if busy.state in CLAIMABLE or busy.state is OperationState.WAITING:
+            now = self._clock()
+            gone = replace(busy, version=busy.version + 1)
+            ended = operations.close(conn, gone, OperationState.CANCELLED, now, None)
+            assert ended is not None
+            operations.tell(conn, ended, EventKind.CANCELLED, now)
+        if busy.state is OperationState.WAITING:
+            return OperationState.WAITING, busy.supersedes
+        if busy.state in CLAIMABLE:
+            return OperationState.PENDING, None
+        return OperationState.WAITING, busy.uuid
+
+    def _operation(
+        self,
+        asker: Asker,
+        action: Action,
+        container: Container,
+        params: Mapping[str, Any],
+        queue: str,
+    ) -> Operation:
+        now = self._clock()
+        return Operation(
+            uuid=new_uuid(),
+            action=action,
+            container_uuid=container.uuid,
+            project_id=container.project_id,
+            user_id=asker.user_id,
+            request_id=asker.request_id,
+            queue=queue,
+            state=OperationState.PENDING,
+            steps=kinds.steps_of(action, params, container.status),
+            params=params,
+            prior_status=container.status if action is not Action.CREATE else Status.CREATING,
+            deadline=now + timedelta(seconds=self._seconds + float(params.get("timeout") or 0)),
+            created_at=now,
+        )
+
+    def _accepted(self, container: Container, operation: Operation) -> Container:
+        self._checkpoint(f"accepted:{operation.action}")
+        if operation.state is OperationState.PENDING:
+            self._bus.nudge(operation.queue)
+        return replace(container, open_action=operation.action, open_begun=False)

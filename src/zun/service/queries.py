@@ -1,0 +1,42 @@
+"""What a caller may ask of collections and of a host; plain values between the API and the use cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListQuery:
+    """One page of a collection (contract 2.0, Pagination).
+
+    `limit` is 1 or more and already capped; `marker` is the uuid of the last item seen. `filters` maps a column of
+    `model.container.FILTERS` to its exact value, already of the column's type.
+    """
+
+    limit: int
+    marker: str | None = None
+    sort_key: str = "id"
+    descending: bool = False
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    all_projects: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogQuery:
+    """Which part of the log: `tail` lines from the end (None = all), `since` in seconds of the epoch."""
+
+    stdout: bool = True
+    stderr: bool = True
+    timestamps: bool = False
+    tail: int | None = None
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecAnswer:
+    """What a command gave; output decoded from UTF-8, undecodable bytes replaced."""
+
+    output: str
+    exit_code: int

@@ -1,0 +1,26 @@
+"""Choices of the operator that the use cases need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """Times in seconds, memory in MiB, disk in GiB. `unique_names`: "", "project" or "global" (contract 3.4)."""
+
+    default_cpu: float = 1.0
+    default_memory: int = 512
+    default_disk: int = 10
+    default_image_driver: str = "docker"
+    image_drivers: Sequence[str] = ("docker",)
+    default_schedule_zone: str | None = None
+    unique_names: str = ""
+    operation_seconds: float = 900.0
+    ask_seconds: float = 60.0
+    execute_seconds: float = 60.0
+    execute_bytes: int = 1024 * 1024
+    log_bytes: int = 8 * 1024 * 1024
+    down_after: timedelta = timedelta(seconds=180)
