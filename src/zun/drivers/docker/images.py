@@ -1,0 +1,192 @@
+"""The image source that pulls from registries through a Docker engine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import docker.auth
+
+from zun.drivers import errors
+from zun.drivers.deadline import Deadline
+from zun.drivers.docker.client import Engine, clean
+from zun.drivers.image import Credentials, Image, PullPolicy, Reference
+from zun.drivers.references import parse
+from zun.drivers.runtime import Progress
+from zun.drivers.transfers import Key, Transfer, Transfers
+
+log = logging.getLogger(__name__)
+
+SILENCE = 300.0  # seconds a transfer may show no progress
+HUB_ADDRESS = "https://index.docker.io/v1/"
+
+#: What engines and registries say, in lower case, in the order it is looked for. There is no code: the engine gives one
+#: status (404 or 500) or none (within a transfer) and the registry's words. Read here and nowhere else.
+_WORDS: Sequence[tuple[str, type[errors.DriverError]]] = (
+    ("toomanyrequests", errors.Unavailable),
+    ("no matching manifest", errors.Rejected),
+    (
+        "does not exist or may require",
+        errors.NotFound,
+    ),  # the Hub does not tell a private image from none
+    ("manifest unknown", errors.NotFound),
+    ("name unknown", errors.NotFound),
+    ("unauthorized", errors.Rejected),
+    ("no basic auth credentials", errors.Rejected),
+    ("authentication required", errors.Rejected),
+    ("access denied", errors.Rejected),
+    ("access to the resource is denied", errors.Rejected),
+    ("forbidden", errors.Rejected),
+    ("unsupported media type", errors.Rejected),
+    ("media type", errors.Rejected),
+    ("not found", errors.NotFound),
+)
+
+
+def pull_error(
+    reference: Reference, error: errors.DriverError | None, text: str
+) -> errors.DriverError:
+    """The error of a pull that failed with `text`, or at once with `error`."""
+    low = text.lower()
+    kind = next((kind for words, kind in _WORDS if words in low), None)
+    if kind is None and error is not None:
+        return error
+    if kind is errors.NotFound:
+        return kind(f"there is no image {reference}, or it is private")
+    if kind is errors.Rejected:
+        return kind(f"the registry refuses the image {reference}: {clean(text)}")
+    return errors.Unavailable(f"cannot pull the image {reference}: {clean(text)}")
+
+
+class DockerImages:
+    """ImageSource on one engine. See the contract in `zun.drivers.image`.
+
+    A pull with credentials is shared only by those who show the same ones. With the policy "ifnotpresent" an image
+    the host has is used by whoever names it, as every engine does; whoever must have access checked asks "always".
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._transfers = Transfers(self._pull)
+
+    def resolve(self, text: str) -> Reference:
+        return parse(text)
+
+    def ensure(
+        self,
+        reference: Reference,
+        policy: PullPolicy,
+        credentials: Credentials | None,
+        progress: Progress,
+        deadline: Deadline,
+    ) -> Image:
+        always = policy is PullPolicy.ALWAYS
+        if not always and (image := self._present(reference, deadline)):
+            return image
+        if policy is PullPolicy.NEVER:
+            raise errors.NotFound(f"this host has no image {reference}, and it must not be pulled")
+        return self._transfers.join(
+            Key(str(reference), credentials, always), reference, progress, deadline
+        )
+
+    def search(self, term: str, limit: int, deadline: Deadline) -> Sequence[Mapping[str, Any]]:
+        with self._engine.call("search the registry", deadline) as client:
+            found: list[dict[str, Any]] = client.search(term, limit=limit)
+        return tuple(found[:limit])
+
+    def remove(self, reference: str, deadline: Deadline) -> None:
+        try:
+            with self._engine.call("remove the image", deadline) as client:
+                client.remove_image(reference)
+        except errors.NotFound:
+            return
+
+    def _present(self, reference: Reference, deadline: Deadline) -> Image | None:
+        try:
+            with self._engine.call("look for the image", deadline) as client:
+                inspect: Callable[[str], Any] = client.inspect_image
+                raw = inspect(str(reference))
+        except errors.NotFound:
+            return None
+        return _image(reference, raw)
+
+    def _pull(self, transfer: Transfer) -> Image:
+        """Runs in the transfer's own thread. No deadline of one waiter: it is shared, and ends by itself."""
+        reference, looks = transfer.reference, Deadline(SILENCE)
+        if not transfer.key.always and (image := self._present(reference, looks)):
+            return image  # another transfer ended between the waiter's look and now
+        try:
+            self._stream(transfer)
+        except errors.TimedOut as e:
+            raise errors.Unavailable(
+                f"cannot pull the image {reference}: the registry is silent"
+            ) from e
+        image = self._present(reference, Deadline(SILENCE))
+        if image is None:
+            raise errors.Unavailable(f"the image {reference} was removed as soon as it was pulled")
+        return image
+
+    def _stream(self, transfer: Transfer) -> None:
+        reference = transfer.reference
+        params = {"fromImage": _name(reference), "tag": reference.digest or reference.tag}
+        # Always a header: nobody's credentials are sent as an empty object, never the operator's own from ~/.docker.
+        who: Any = docker.auth.encode_header(_auth(reference, transfer.key.credentials))
+        try:
+            with (
+                self._engine.call("pull the image", most=SILENCE) as client,
+                client.open(
+                    "POST", "/images/create", params=params, headers={"X-Registry-Auth": who}
+                ) as stream,
+            ):
+                failure = _follow(transfer, stream.lines())
+        except (errors.NotFound, errors.Rejected, errors.Conflict, errors.Unavailable) as e:
+            raise pull_error(reference, e, _registry_words(e)) from None
+        if failure is not None:
+            raise pull_error(reference, None, failure)
+
+
+def _registry_words(error: errors.DriverError) -> str:
+    """What the engine said, unless it said nothing because it is away."""
+    return str(getattr(error.__cause__, "explanation", None) or "")
+
+
+def _follow(transfer: Transfer, lines: Iterable[Mapping[str, Any]]) -> str | None:
+    """Reads the progress of a pull to its end; returns the words of a failure."""
+    failure: str | None = None
+    for line in lines:
+        if "error" in line or "errorDetail" in line:
+            detail = line.get("errorDetail") or {}
+            failure = str(detail.get("message") or line.get("error") or "no reason given")
+            continue
+        transfer.saw(line)
+    return failure
+
+
+def _name(reference: Reference) -> str:
+    return f"{reference.domain}/{reference.path}" if reference.domain else reference.path
+
+
+def _auth(reference: Reference, credentials: Credentials | None) -> dict[str, str]:
+    if credentials is None:
+        return {}
+    return {
+        "username": credentials.username,
+        "password": credentials.password,
+        "serveraddress": reference.domain or HUB_ADDRESS,
+    }
+
+
+def _image(reference: Reference, raw: Mapping[str, Any]) -> Image:
+    name = _name(reference)
+    digests = [str(d).partition("@") for d in raw.get("RepoDigests") or ()]
+    own = [digest for repository, _, digest in digests if repository == name]
+    config = raw.get("Config") or {}
+    command, entrypoint = config.get("Cmd"), config.get("Entrypoint")
+    return Image(
+        runtime_ref=raw["Id"],
+        digest=reference.digest or next(iter(own or [d for _, _, d in digests]), None),
+        size=int(raw.get("Size") or 0),
+        command=None if command is None else tuple(command),
+        entrypoint=None if entrypoint is None else tuple(entrypoint),
+    )

@@ -1,0 +1,271 @@
+"""The runtime driver for a Docker engine: the life of a container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from zun.drivers import errors
+from zun.drivers.deadline import Deadline
+from zun.drivers.docker import plan as plans
+from zun.drivers.docker.client import Engine
+from zun.drivers.docker.events import EventStream
+from zun.drivers.docker.facts import from_inspect, from_list
+from zun.drivers.docker.host import disk_quota, inventory
+from zun.drivers.docker.io import Execution, read_log
+from zun.drivers.docker.starts import start_error
+from zun.drivers.runtime import (
+    Capabilities,
+    ExecResult,
+    Facts,
+    Hint,
+    LogRequest,
+    Plan,
+    missing,
+)
+from zun.model.host import Inventory
+from zun.model.lifecycle import Observed
+from zun.model.names import LABEL_HOST, LABEL_UUID, runtime_name
+
+ENGINE_GRACE = 10  # seconds the engine waits in a stop when nobody says otherwise
+PING = 5.0  # seconds a ping may take
+CREATE_TRIES = 5
+_KILLS = frozenset({None, "9", "KILL", "SIGKILL"})
+_DOWN = frozenset({Observed.CREATED, Observed.EXITED, Observed.DEAD, Observed.REMOVING})
+_GOING = frozenset({Observed.REMOVING, Observed.DEAD})
+_GONE = _GOING | {Observed.MISSING}
+
+
+class DockerRuntime:
+    """Runtime, CanPause, CanSignal, CanExec and CanLog on one engine. See the contract in `zun.drivers.runtime`.
+
+    A container is addressed by its name, `names.runtime_name(uuid)`, so one made by an older service is found too.
+    Closing it ends `events`; the engine is the caller's to close.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._events = EventStream(engine)
+        self._quota: bool | None = None
+
+    # -- the host ------------------------------------------------------------------------------------------------
+
+    def _info(self, what: str) -> dict[str, Any]:
+        with self._engine.call(what) as client:
+            info: dict[str, Any] = client.info()
+        self._quota = disk_quota(info)
+        return info
+
+    def capabilities(self) -> Capabilities:
+        info = self._info("ask the container engine what it can do")
+        return Capabilities(
+            name="docker",
+            version=info["ServerVersion"],
+            disk_quota=bool(self._quota),
+            runtimes=tuple(sorted(info.get("Runtimes") or ())),
+            default_runtime=info.get("DefaultRuntime") or "runc",
+        )
+
+    def inventory(self) -> Inventory:
+        return inventory(self._info("ask the container engine what this host has"))
+
+    def ping(self) -> None:
+        try:
+            with self._engine.call("reach the container engine", most=PING) as client:
+                client.ping()
+        except errors.Unavailable:
+            raise
+        except errors.DriverError as e:
+            raise errors.Unavailable(e.public) from e
+
+    # -- create --------------------------------------------------------------------------------------------------
+
+    def create(self, plan: Plan, deadline: Deadline) -> Facts:
+        body = plans.body(plan)
+        if plan.disk:
+            self._require_quota()
+        for _ in range(CREATE_TRIES):
+            try:
+                self._post(plan, body, deadline)
+            except errors.Conflict as e:
+                if not self._adoptable(plan, e, deadline):
+                    continue
+            except errors.NotFound:
+                self._engine.doubt()
+                raise
+            facts = self._attach_rest(plan, deadline)
+            if facts.observed is not Observed.MISSING:
+                return facts
+        raise errors.Unavailable("cannot create the container: others keep taking its name")
+
+    def _require_quota(self) -> None:
+        if self._quota is None:
+            self._info("ask the container engine for its storage driver")
+        if not self._quota:
+            raise errors.Unsupported(
+                "the storage of this host's container engine cannot limit a container's disk"
+            )
+
+    def _post(self, plan: Plan, body: dict[str, Any], deadline: Deadline) -> None:
+        # Straight to the point: whether it exists already is learnt from the refusal, not by asking before.
+        with self._engine.call("create the container", deadline) as client:
+            create: Callable[..., Any] = client.create_container_from_config
+            create(body, name=runtime_name(plan.uuid))
+
+    def _adoptable(self, plan: Plan, conflict: errors.Conflict, deadline: Deadline) -> bool:
+        """Whether the container that has our name is the one wanted; an older life that is over is removed."""
+        facts = self.inspect(plan.uuid, deadline)
+        if facts.observed is Observed.MISSING:
+            # Just removed, or another thread is this moment making it.
+            self._engine.pause(deadline)
+            return False
+        if facts.generation == plan.generation and facts.observed not in _GOING:
+            return True
+        if facts.observed not in _DOWN:
+            raise errors.Conflict(
+                "cannot create the container: an earlier one of the same uuid is running"
+            ) from conflict
+        self.remove(plan.uuid, deadline, force=False)
+        return False
+
+    def _attach_rest(self, plan: Plan, deadline: Deadline) -> Facts:
+        """Attaches what the create call could not; looks first, for an adopted container may have it."""
+        raw = self._inspect(plan.uuid, deadline)
+        if raw is None:
+            return missing(plan.uuid)
+        present = raw["NetworkSettings"].get("Networks") or {}
+        wanting = [a for a in plan.attachments[1:] if a.network not in present]
+        if not wanting:
+            return from_inspect(plan.uuid, raw)
+        for attachment in wanting:
+            self._attach(plan.uuid, attachment.network, plans.endpoint(attachment), deadline)
+        return self.inspect(plan.uuid, deadline)
+
+    def _attach(
+        self, uuid: str, network: str, endpoint: dict[str, Any], deadline: Deadline
+    ) -> None:
+        asked = endpoint["IPAMConfig"]
+        try:
+            with self._engine.call("attach the container to its network", deadline) as client:
+                client.connect_container_to_network(
+                    runtime_name(uuid),
+                    network,
+                    ipv4_address=asked.get("IPv4Address"),
+                    ipv6_address=asked.get("IPv6Address"),
+                )
+        except errors.NotFound:
+            self._engine.doubt()
+            raise
+        except errors.Conflict:
+            raw = self._inspect(uuid, deadline)
+            if raw is None or network not in (raw["NetworkSettings"].get("Networks") or {}):
+                raise
+
+    # -- start, stop, remove -------------------------------------------------------------------------------------
+
+    def start(self, uuid: str, deadline: Deadline) -> None:
+        try:
+            with self._engine.call("start the container", deadline) as client:
+                client.start(runtime_name(uuid))
+        except errors.TimedOut:
+            raise
+        except errors.DriverError as e:
+            raw = self._inspect(uuid, deadline)
+            if isinstance(e, errors.NotFound) and raw is not None:
+                self._engine.doubt()  # not the container but a network is gone
+            raise start_error(e, raw) from e
+
+    def stop(self, uuid: str, grace: int | None, deadline: Deadline) -> None:
+        extra = ENGINE_GRACE if grace is None else grace
+        try:
+            with self._engine.call("stop the container", deadline, extra=extra) as client:
+                client.stop(runtime_name(uuid), timeout=grace)
+        except errors.NotFound:
+            return
+
+    def remove(self, uuid: str, deadline: Deadline, *, force: bool) -> None:
+        while True:
+            try:
+                with self._engine.call("remove the container", deadline) as client:
+                    client.remove_container(runtime_name(uuid), v=True, force=force)
+                return
+            except errors.NotFound:
+                return
+            except errors.Conflict:
+                # Someone is removing it at this moment (the only conflict there is with force), or it runs.
+                if not force and self.inspect(uuid, deadline).observed not in _GONE:
+                    raise
+            # Then once more, for the other one's removal may have failed.
+            self._until(uuid, "removed", deadline)
+
+    def _until(self, uuid: str, condition: Any, deadline: Deadline) -> None:
+        """Waits for "removed" or "not-running"; a container that is absent is both."""
+        try:
+            with self._engine.call(
+                "wait for the container", deadline, most=deadline.left()
+            ) as client:
+                client.wait(runtime_name(uuid), condition=condition)
+        except errors.NotFound:
+            return
+
+    # -- look ----------------------------------------------------------------------------------------------------
+
+    def _inspect(self, uuid: str, deadline: Deadline) -> dict[str, Any] | None:
+        try:
+            with self._engine.call("look at the container", deadline) as client:
+                raw: dict[str, Any] = client.inspect_container(runtime_name(uuid))
+                return raw
+        except errors.NotFound:
+            return None
+
+    def inspect(self, uuid: str, deadline: Deadline) -> Facts:
+        raw = self._inspect(uuid, deadline)
+        return missing(uuid) if raw is None else from_inspect(uuid, raw)
+
+    def list(self, host: str, deadline: Deadline) -> Sequence[Facts]:
+        with self._engine.call("list the containers", deadline) as client:
+            rows = client.containers(
+                all=True, filters={"label": [f"{LABEL_HOST}={host}", LABEL_UUID]}
+            )
+        return tuple(from_list(row) for row in rows)
+
+    def events(self) -> Iterator[Hint]:
+        return self._events.hints()
+
+    def close(self) -> None:
+        self._events.close()
+
+    # -- optional powers -----------------------------------------------------------------------------------------
+
+    def pause(self, uuid: str, deadline: Deadline) -> None:
+        self._turn(uuid, "pause", Observed.PAUSED, deadline)
+
+    def unpause(self, uuid: str, deadline: Deadline) -> None:
+        self._turn(uuid, "unpause", Observed.RUNNING, deadline)
+
+    def _turn(self, uuid: str, verb: str, wanted: Observed, deadline: Deadline) -> None:
+        try:
+            with self._engine.call(f"{verb} the container", deadline) as client:
+                getattr(client, verb)(runtime_name(uuid))
+        except (errors.Conflict, errors.Unavailable):
+            # The engine refuses what is so already; older ones say 500 instead of 409.
+            seen = self.inspect(uuid, deadline).observed
+            if seen is wanted:
+                return
+            if seen in _DOWN:
+                raise errors.Conflict(f"cannot {verb} the container: it is not running") from None
+            raise
+
+    def signal(self, uuid: str, signal: str | None, deadline: Deadline) -> None:
+        with self._engine.call("signal the container", deadline) as client:
+            client.kill(runtime_name(uuid), signal=signal)
+        if (signal.upper() if signal else None) in _KILLS:
+            self._until(uuid, "not-running", deadline)
+
+    def execute(
+        self, uuid: str, command: Sequence[str], limit: int, deadline: Deadline
+    ) -> ExecResult:
+        return Execution(self._engine, runtime_name(uuid)).run(command, limit, deadline)
+
+    def logs(self, uuid: str, request: LogRequest, limit: int, deadline: Deadline) -> bytes:
+        return read_log(self._engine, runtime_name(uuid), request, limit, deadline)

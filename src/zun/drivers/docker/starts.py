@@ -1,0 +1,40 @@
+"""Why a container did not start: the one place where the engine's words are read, for it has no code for it.
+
+Seen of Docker 20.10: a command that can't be run is 400 with exit code 126 or 127 in the state; whatever else the OCI
+runtime refuses (a bad hostname, a mount) is 500, just as a passing trouble of the engine; an address that is taken
+is 403; a network that is gone 404, just as the container itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from zun.drivers import errors
+from zun.drivers.docker.client import clean
+
+_NOT_RUNNABLE = frozenset({126, 127})
+_OCI = re.compile(r"OCI runtime|oci runtime")
+_EXEC = re.compile(r'exec: "(?P<command>[^"]*)": (?P<why>.*?)(: unknown)?$')
+
+
+def why(text: str) -> str:
+    """The engine's reason for users: a command is named, for it is their own; paths of the host are not."""
+    if match := _EXEC.search(text.strip()):
+        reason = match["why"].replace(match["command"], "it")
+        return f'"{match["command"]}" cannot be run: {clean(reason)}'
+    *_, last = text.rsplit("unable to start container process: ", 1)
+    return clean(last)
+
+
+def start_error(error: errors.DriverError, raw: Mapping[str, Any] | None) -> errors.DriverError:
+    """The error for a start that failed with `error`, where `raw` is what inspect showed after it (None = nothing)."""
+    if raw is None:
+        return errors.NotFound("cannot start the container: the container engine does not know it")
+    state = raw["State"]
+    text = str(state.get("Error") or "")
+    refused = state.get("ExitCode") in _NOT_RUNNABLE or _OCI.search(text)
+    if text and not isinstance(error, errors.Conflict | errors.NotFound) and refused:
+        return errors.Rejected(f"cannot start the container: {why(text)}")
+    return error

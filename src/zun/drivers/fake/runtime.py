@@ -1,0 +1,362 @@
+"""The fake of a container runtime."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import uuid as uuids
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from zun.drivers import errors
+from zun.drivers.deadline import Deadline
+from zun.drivers.fake import shell
+from zun.drivers.fake.networks import FakeNetworks
+from zun.drivers.fake.script import Scripted
+from zun.drivers.runtime import Capabilities, ExecResult, Facts, Hint, LogRequest, Plan, missing
+from zun.model.host import Inventory
+from zun.model.lifecycle import Observed
+
+CAPABILITIES = Capabilities(name="fake", version="1", disk_quota=False, runtimes=("runc",))
+INVENTORY = Inventory(
+    cpus=8,
+    mem_total=16384,
+    disk_total=100,
+    architecture="x86_64",
+    os_type="linux",
+    os="Fake",
+    kernel_version="6.0",
+    runtimes=("runc",),
+)
+KILLED = 137
+OURS = "org.openstack.zun."
+_KILLS = frozenset({None, "9", "KILL", "SIGKILL"})
+_SIGNALS = frozenset({"HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "CONT", "STOP", "WINCH"})
+_UP = frozenset({Observed.RUNNING, Observed.PAUSED, Observed.RESTARTING})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+@dataclass
+class _Box:
+    """One container of the fake."""
+
+    plan: Plan
+    runtime_id: str = field(default_factory=lambda: uuids.uuid4().hex * 2)
+    observed: Observed = Observed.CREATED
+    exit_code: int | None = None
+    oom_killed: bool = False
+    error: str | None = None
+    health: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    log: list[tuple[float, int, bytes]] = field(default_factory=list)
+
+    def facts(self) -> Facts:
+        plan = self.plan
+        return Facts(
+            uuid=plan.uuid,
+            observed=self.observed,
+            runtime_id=self.runtime_id,
+            generation=plan.generation,
+            exit_code=self.exit_code if self.observed in (Observed.EXITED, Observed.DEAD) else None,
+            oom_killed=self.oom_killed,
+            error=self.error,
+            health=self.health,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            hostname=plan.hostname or self.runtime_id[:12],
+            command=None if plan.command is None else tuple(plan.command),
+            entrypoint=None if plan.entrypoint is None else tuple(plan.entrypoint),
+            ports=tuple(sorted(int(p.partition("/")[0]) for p in plan.exposed_ports)),
+            addresses={
+                a.network: tuple(x for x in (a.address_v4, a.address_v6) if x)
+                for a in plan.attachments
+            },
+        )
+
+
+class FakeRuntime(Scripted):
+    """Runtime, CanPause, CanSignal, CanExec and CanLog in memory. Commands: see `zun.drivers.fake.shell`.
+
+    networks: if given, attachments must name a network it has, and it refuses to remove one that is in use.
+    """
+
+    def __init__(
+        self,
+        *,
+        capabilities: Capabilities = CAPABILITIES,
+        inventory: Inventory = INVENTORY,
+        networks: FakeNetworks | None = None,
+    ) -> None:
+        super().__init__(None if networks is None else networks.lock)
+        self._capabilities, self._inventory, self._networks = capabilities, inventory, networks
+        self._boxes: dict[str, _Box] = {}
+        self._watchers: list[queue.SimpleQueue[Hint | None]] = []
+        self._closed = threading.Event()
+        if networks is not None:
+            networks.in_use = self._uses_network
+
+    # -- what a test does behind the service's back --------------------------------------------------------------
+
+    def die(self, uuid: str, exit_code: int, *, oom_killed: bool = False) -> None:
+        """The container's process ends by itself; a restart policy that says so starts it again."""
+        with self._lock:
+            box = self._boxes[uuid]
+            self._exit(box, exit_code)
+            box.oom_killed = oom_killed
+            policy = box.plan.restart_policy
+            if policy in ("always", "unless-stopped") or (policy == "on-failure" and exit_code):
+                box.observed, box.started_at = Observed.RUNNING, _now()
+        self._tell(uuid)
+
+    def vanish(self, uuid: str) -> None:
+        """Somebody removes the container by hand."""
+        with self._lock:
+            del self._boxes[uuid]
+        self._tell(uuid)
+
+    def pause_behind(self, uuid: str) -> None:
+        self._set(uuid, observed=Observed.PAUSED)
+
+    def start_behind(self, uuid: str) -> None:
+        self._set(uuid, observed=Observed.RUNNING, started_at=_now())
+
+    def set_observed(self, uuid: str, observed: Observed) -> None:
+        self._set(uuid, observed=observed)
+
+    def set_health(self, uuid: str, health: str | None) -> None:
+        self._set(uuid, health=health)
+
+    def append_log(self, uuid: str, text: bytes, stream: int = shell.STDOUT) -> None:
+        with self._lock:
+            self._boxes[uuid].log.append((time.time(), stream, text))
+
+    def put(self, plan: Plan, observed: Observed = Observed.RUNNING) -> None:
+        """A container that is there without having been asked for, as a leftover."""
+        with self._lock:
+            self._boxes[plan.uuid] = _Box(plan, observed=observed)
+        self._tell(plan.uuid)
+
+    def gap(self) -> None:
+        """As if the engine had gone and come back: events may have been missed."""
+        self._emit(Hint(uuid=None, gap=True))
+
+    def plan_of(self, uuid: str) -> Plan:
+        """The plan the container was made from. KeyError if there is none."""
+        with self._lock:
+            return self._boxes[uuid].plan
+
+    def uuids(self) -> Sequence[str]:
+        """All there is."""
+        with self._lock:
+            return tuple(self._boxes)
+
+    # -- Runtime -------------------------------------------------------------------------------------------------
+
+    def capabilities(self) -> Capabilities:
+        with self._call("capabilities", None, None):
+            return self._capabilities
+
+    def inventory(self) -> Inventory:
+        with self._call("inventory", None, None):
+            return self._inventory
+
+    def ping(self) -> None:
+        with self._call("ping", None, None):
+            return
+
+    def create(self, plan: Plan, deadline: Deadline) -> Facts:
+        with self._call("create", plan.uuid, deadline, plan):
+            self._check(plan)
+            box = self._boxes.get(plan.uuid)
+            if box is not None and box.plan.generation != plan.generation:
+                if box.observed in _UP:
+                    raise errors.Conflict("an earlier container of the same uuid is running")
+                box = None
+            if box is None:
+                box = self._boxes[plan.uuid] = _Box(plan)
+                self._tell(plan.uuid)
+            return box.facts()
+
+    def start(self, uuid: str, deadline: Deadline) -> None:
+        with self._call("start", uuid, deadline):
+            box = self._box(uuid)
+            if box.observed is Observed.PAUSED:
+                raise errors.Conflict("cannot start a paused container")
+            if box.observed not in _UP:
+                self._require_networks(box.plan)
+                self._run(box)
+                self._tell(uuid)
+
+    def stop(self, uuid: str, grace: int | None, deadline: Deadline) -> None:
+        with self._call("stop", uuid, deadline, grace):
+            box = self._boxes.get(uuid)
+            if box is not None and box.observed in _UP:
+                self._exit(box, KILLED)
+                self._tell(uuid)
+
+    def remove(self, uuid: str, deadline: Deadline, *, force: bool) -> None:
+        with self._call("remove", uuid, deadline, force):
+            box = self._boxes.get(uuid)
+            if box is None:
+                return
+            if box.observed in _UP and not force:
+                raise errors.Conflict("cannot remove the container: it is running")
+            del self._boxes[uuid]
+            self._tell(uuid)
+
+    def inspect(self, uuid: str, deadline: Deadline) -> Facts:
+        with self._call("inspect", uuid, deadline):
+            box = self._boxes.get(uuid)
+            return missing(uuid) if box is None else box.facts()
+
+    def list(self, host: str, deadline: Deadline) -> Sequence[Facts]:
+        with self._call("list", None, deadline, host):
+            return tuple(box.facts() for box in self._boxes.values() if box.plan.host == host)
+
+    def events(self) -> Iterator[Hint]:
+        hints: queue.SimpleQueue[Hint | None] = queue.SimpleQueue()
+        with self._lock:
+            self._watchers.append(hints)
+        if self._closed.is_set():
+            hints.put(None)
+        yield Hint(uuid=None, gap=True)
+        while (hint := hints.get()) is not None:
+            yield hint
+
+    def close(self) -> None:
+        self._closed.set()
+        self._emit(None)
+
+    # -- optional powers -----------------------------------------------------------------------------------------
+
+    def pause(self, uuid: str, deadline: Deadline) -> None:
+        with self._call("pause", uuid, deadline):
+            self._turn(uuid, Observed.PAUSED)
+
+    def unpause(self, uuid: str, deadline: Deadline) -> None:
+        with self._call("unpause", uuid, deadline):
+            self._turn(uuid, Observed.RUNNING)
+
+    def signal(self, uuid: str, signal: str | None, deadline: Deadline) -> None:
+        with self._call("signal", uuid, deadline, signal):
+            name = signal.upper() if signal else None
+            if name not in _KILLS and (name or "").removeprefix("SIG") not in _SIGNALS:
+                raise errors.Rejected(f"there is no signal {signal}")
+            box = self._running(uuid)
+            if name in _KILLS:
+                self._exit(box, KILLED)
+                self._tell(uuid)
+
+    def execute(
+        self, uuid: str, command: Sequence[str], limit: int, deadline: Deadline
+    ) -> ExecResult:
+        with self._call("execute", uuid, deadline, tuple(command)):
+            self._running(uuid)
+            if not command:
+                raise errors.Rejected("there is no command to run")
+            if shell.absent(command):
+                return ExecResult(
+                    exit_code=127, output=f"{command[0]}: not found\n".encode()[:limit]
+                )
+            outcome = shell.run(command)
+            if outcome.exit_code is None:
+                raise errors.TimedOut("the command did not end in time and was killed")
+            output = b"".join(text for _, text in outcome.output)
+            return ExecResult(exit_code=outcome.exit_code, output=output[:limit])
+
+    def logs(self, uuid: str, request: LogRequest, limit: int, deadline: Deadline) -> bytes:
+        with self._call("logs", uuid, deadline, request):
+            wanted = {shell.STDOUT} if request.stdout else set()
+            wanted |= {shell.STDERR} if request.stderr else set()
+            lines = [
+                (at, text)
+                for at, stream, text in self._box(uuid).log
+                if stream in wanted and at >= (request.since or 0)
+            ]
+        if request.tail is not None:
+            lines = lines[-request.tail :] if request.tail else []
+        if request.timestamps:
+            stamped = ((datetime.fromtimestamp(at, UTC), text) for at, text in lines)
+            whole = b"".join(f"{at:%Y-%m-%dT%H:%M:%S.%f}Z ".encode() + text for at, text in stamped)
+        else:
+            whole = b"".join(text for _, text in lines)
+        return whole[-limit:] if limit > 0 else b""
+
+    # -- inside, under the lock ----------------------------------------------------------------------------------
+
+    def _check(self, plan: Plan) -> None:
+        if any(key.startswith(OURS) for key in plan.labels):
+            raise errors.Rejected(f"labels that begin with {OURS} are the service's own")
+        if plan.runtime and plan.runtime not in self._capabilities.runtimes:
+            raise errors.Rejected(f"there is no runtime {plan.runtime}")
+        if plan.disk and not self._capabilities.disk_quota:
+            raise errors.Unsupported("this runtime cannot limit a container's disk")
+
+    def _require_networks(self, plan: Plan) -> None:
+        if self._networks is not None:
+            for attachment in plan.attachments:
+                self._networks.require(attachment.network)
+
+    def _run(self, box: _Box) -> None:
+        command = [*(box.plan.entrypoint or ()), *(box.plan.command or ())]
+        if shell.absent(command):
+            box.error = f'"{command[0]}" cannot be run: executable file not found'
+            raise errors.Rejected(f"cannot start the container: {box.error}")
+        box.error, box.exit_code, box.oom_killed = None, None, False
+        box.observed, box.started_at = Observed.RUNNING, _now()
+        if box.plan.healthcheck is not None:
+            box.health = "starting"
+        if not command:
+            return
+        outcome = shell.run(command)
+        box.log += [(time.time(), stream, text) for stream, text in outcome.output]
+        if outcome.exit_code is not None:
+            self._exit(box, outcome.exit_code)
+
+    @staticmethod
+    def _exit(box: _Box, exit_code: int) -> None:
+        box.observed, box.exit_code, box.finished_at = Observed.EXITED, exit_code, _now()
+
+    def _box(self, uuid: str) -> _Box:
+        if uuid not in self._boxes:
+            raise errors.NotFound("there is no such container")
+        return self._boxes[uuid]
+
+    def _running(self, uuid: str) -> _Box:
+        box = self._box(uuid)
+        if box.observed is not Observed.RUNNING:
+            raise errors.Conflict("the container is not running")
+        return box
+
+    def _turn(self, uuid: str, wanted: Observed) -> None:
+        box = self._box(uuid)
+        if box.observed not in (Observed.RUNNING, Observed.PAUSED):
+            raise errors.Conflict("the container is not running")
+        if box.observed is not wanted:
+            box.observed = wanted
+            self._tell(uuid)
+
+    def _set(self, uuid: str, **changes: object) -> None:
+        with self._lock:
+            for name, value in changes.items():
+                setattr(self._boxes[uuid], name, value)
+        self._tell(uuid)
+
+    def _uses_network(self, network: str) -> bool:
+        with self._lock:
+            live = (box for box in self._boxes.values() if box.observed in _UP)
+            return any(a.network == network for box in live for a in box.plan.attachments)
+
+    def _tell(self, uuid: str) -> None:
+        self._emit(Hint(uuid=uuid))
+
+    def _emit(self, hint: Hint | None) -> None:
+        with self._lock:
+            for watcher in self._watchers:
+                watcher.put(hint)

@@ -1,0 +1,225 @@
+"""The contract of a container runtime: the values that cross, the required verbs, the optional powers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from zun.drivers.deadline import Deadline
+from zun.model.host import Inventory
+from zun.model.lifecycle import Observed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What this runtime on this host can do; asked once at start and after a reconnect."""
+
+    name: str
+    version: str
+    disk_quota: bool
+    pause: bool = True
+    runtimes: Sequence[str] = ()
+    default_runtime: str = "runc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileMount:
+    """A file of the host shown in the container; `source` is made by the volume driver, never by a user."""
+
+    source: str
+    destination: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A network the container is attached to from its birth, with its address."""
+
+    network: str  # the engine's name of the network
+    address_v4: str | None = None
+    address_v6: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """A shell command the engine runs inside; times in seconds; None = the engine's default."""
+
+    test: str
+    interval: int | None = None
+    timeout: int | None = None
+    retries: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All a runtime must know to create a container. Memory in MiB, disk in GiB, cpu in CPUs.
+
+    `generation` marks what made it (an operation's uuid): a container of the same uuid and another generation
+    is an older life of it and is replaced, one of the same generation is adopted. `host` is the uuid of the host in our
+    records: two services may share an engine, and each leaves alone what carries another's.
+    """
+
+    uuid: str
+    project_id: str
+    host: str
+    generation: str
+    image: str  # the digest-pinned or local reference the image driver returned
+    command: Sequence[str] | None = None
+    entrypoint: Sequence[str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    hostname: str | None = None
+    interactive: bool = False
+    tty: bool = False
+    cpu: float | None = None
+    cpu_shares: bool = False  # cpu as a relative weight instead of a hard cap
+    memory: int | None = None
+    disk: int | None = None
+    pids_limit: int | None = None
+    no_new_privileges: bool = True
+    privileged: bool = False
+    runtime: str | None = None
+    restart_policy: str = "no"  # no, always, on-failure, unless-stopped
+    restart_retries: int = 0
+    exposed_ports: Sequence[str] = ()  # "80/tcp"
+    healthcheck: HealthCheck | None = None
+    mounts: Sequence[FileMount] = ()
+    attachments: Sequence[Attachment] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What one sees on looking at a container. Times are naive UTC, None where it never happened."""
+
+    uuid: str
+    observed: Observed
+    runtime_id: str | None = None
+    generation: str | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    error: str | None = None  # the engine's own words on why it could not start
+    health: str | None = None  # starting, healthy, unhealthy; None = no check
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    hostname: str | None = None
+    command: Sequence[str] | None = None
+    entrypoint: Sequence[str] | None = None
+    ports: Sequence[int] = ()
+    addresses: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # engine network name -> addresses
+
+
+def missing(uuid: str) -> Facts:
+    """The facts on a container the engine does not know."""
+    return Facts(uuid=uuid, observed=Observed.MISSING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """Something happened to this container of ours; look. `gap` = events may have been missed: look at all."""
+
+    uuid: str | None
+    gap: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecResult:
+    """What a command run in a container gave; `output` is stdout and stderr in the order they came."""
+
+    exit_code: int
+    output: bytes
+
+
+class Runtime(Protocol):
+    """The required verbs. See the law in `zun.drivers`.
+
+    create: makes the container of `plan`, not started; returns the facts. Adopts one of the same generation (whatever
+        it does), replaces an older one that isn't running. Conflict: an older one is running. Rejected: unknown
+        runtime, limit out of range, a label that could pass for ours. NotFound: image or network gone (an
+        engine may notice a missing network at start only).
+    start: NotFound if there is none, or a network of its is gone; starting a running one succeeds. Rejected: it can't
+        start (bad command). Conflict: paused, or its address is taken.
+    stop: asks, waits `grace` seconds (None = the engine's default), then kills; succeeds if it isn't running, or
+        isn't there.
+    remove: with `force` also a running one (kills it); without, Conflict if it runs. Absent = success.
+        The anonymous volumes go with it.
+    inspect: the facts; of an absent one, `missing(uuid)` — never NotFound.
+    list: the facts of every container labelled as of `host`, whatever its state (started_at etc. may be None where a
+        list does not say it; `observed`, `uuid`, `generation` and `runtime_id` are always true).
+    events: blocks; yields a Hint with `gap=True` first and after every reconnect, then one per event about a
+        container of ours. Ends when `close()` is called. Reconnects by itself and never raises.
+    ping: raises Unavailable if the engine does not answer.
+    """
+
+    def capabilities(self) -> Capabilities: ...
+    def inventory(self) -> Inventory: ...
+    def ping(self) -> None: ...
+    def create(self, plan: Plan, deadline: Deadline) -> Facts: ...
+    def start(self, uuid: str, deadline: Deadline) -> None: ...
+    def stop(self, uuid: str, grace: int | None, deadline: Deadline) -> None: ...
+    def remove(self, uuid: str, deadline: Deadline, *, force: bool) -> None: ...
+    def inspect(self, uuid: str, deadline: Deadline) -> Facts: ...
+    def list(self, host: str, deadline: Deadline) -> Sequence[Facts]: ...
+    def events(self) -> Iterator[Hint]: ...
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class CanPause(Protocol):
+    """pause of a paused one and unpause of a running one succeed; Conflict if it isn't running at all.
+
+    NotFound if there is none.
+    """
+
+    def pause(self, uuid: str, deadline: Deadline) -> None: ...
+    def unpause(self, uuid: str, deadline: Deadline) -> None: ...
+
+
+@runtime_checkable
+class CanSignal(Protocol):
+    """`signal` is a name ("SIGHUP") or None for KILL; after KILL it returns once the container is down.
+
+    Conflict if it isn't running, NotFound if there is none, Rejected if there is no such signal.
+    """
+
+    def signal(self, uuid: str, signal: str | None, deadline: Deadline) -> None: ...
+
+
+@runtime_checkable
+class CanExec(Protocol):
+    """Runs a command without a terminal and waits for it.
+
+    At most `limit` bytes of output are kept, the rest is read and dropped. TimedOut: the command is killed.
+    A command that is not there, or is no program, is a result as in a shell: exit code 126 or 127, and why as output.
+    Conflict if the container isn't running; Rejected if the command is empty.
+    """
+
+    def execute(
+        self, uuid: str, command: Sequence[str], limit: int, deadline: Deadline
+    ) -> ExecResult: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRequest:
+    """Which part of a log: `tail` lines from the end (None = all), `since` in seconds of the epoch."""
+
+    stdout: bool = True
+    stderr: bool = True
+    timestamps: bool = False
+    tail: int | None = None
+    since: float | None = None
+
+
+@runtime_checkable
+class CanLog(Protocol):
+    """The backlog, as bytes in the order it was written, at most `limit` bytes counted from the end."""
+
+    def logs(self, uuid: str, request: LogRequest, limit: int, deadline: Deadline) -> bytes: ...
+
+
+Progress = Callable[[Mapping[str, Any]], None]
+"""Told now and then how far long work has come; the mapping is fit for a user's eyes."""
