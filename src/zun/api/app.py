@@ -1,0 +1,116 @@
+"""The whole API as one WSGI callable.
+
+The order, outermost first, and why:
+
+1. `RequestId`    every answer carries an id, those of all layers below included.
+2. `Faults`       what any layer below raises becomes the common error body; it needs the id for the log.
+3. `HealthCheck`  must answer without credentials and without the API's own path rules.
+4. `Paths`        one spelling of the path, before anybody decides anything by it.
+5. `Access`       `/` and `/v1` go past authentication; by the path, hence after 4.
+6. authentication nobody's body is read, nor any work done, for a caller who is not known.
+7. `BodyBound`    nothing is parsed before its size is known to be bounded.
+8. Falcon         routing, then the endpoint; its error handlers keep the version headers on errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import falcon
+from falcon.constants import COMBINED_METHODS
+
+from zun.api.endpoint import Endpoint, Frame, Resource
+from zun.api.errors import RoutingError, clip, render, render_unforeseen
+from zun.api.middleware.access import Access
+from zun.api.middleware.body import BodyBound
+from zun.api.middleware.faults import Faults, log_unforeseen
+from zun.api.middleware.health import HealthCheck
+from zun.api.middleware.paths import Paths
+from zun.api.middleware.request_id import RequestId
+from zun.api.policies.enforcer import Enforcer
+from zun.api.routes import ROUTES, Routes
+from zun.api.schemas.compiled import CompiledSchema, VersionedSchema
+from zun.api.settings import ApiSettings
+from zun.service.errors import ServiceError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from zun.service.house import Services
+
+#: Wraps an application into authentication: `NoAuth`, `HttpBasic` with its files bound, keystonemiddleware.
+Authenticate = Callable[["WSGIApplication"], "WSGIApplication"]
+
+
+def build_app(
+    services: Services,
+    settings: ApiSettings,
+    authenticate: Authenticate,
+    enforcer: Enforcer | None = None,
+) -> WSGIApplication:
+    """The API of `services`. Without an `enforcer`, policy is that of the defaults."""
+    router = _router(
+        Frame(services, settings, enforcer or Enforcer(), _compile(settings, ROUTES)), ROUTES
+    )
+    bounded = BodyBound(router, settings.max_body)
+    access = Access(bounded, authenticate(bounded))
+    return RequestId(Faults(HealthCheck(Paths(access), services.health)))
+
+
+def _compile(settings: ApiSettings, routes: Routes) -> dict[VersionedSchema, CompiledSchema]:
+    schemas: dict[VersionedSchema, CompiledSchema] = {}
+    for methods in routes.values():
+        for endpoint in methods.values():
+            for schema in _schemas(endpoint):
+                schemas.setdefault(schema, schema.compile(settings))
+    return schemas
+
+
+def _schemas(endpoint: Endpoint) -> list[VersionedSchema]:
+    return [schema for schema in (endpoint.params, endpoint.document) if schema is not None]
+
+
+def _router(frame: Frame, routes: Routes) -> WSGIApplication:
+    app: falcon.App[falcon.Request, falcon.Response] = falcon.App()
+    app.add_error_handler(Exception, _unforeseen)
+    app.add_error_handler(falcon.HTTPError, _routing_error)
+    app.add_error_handler(ServiceError, _refusal)
+    for template, methods in routes.items():
+        app.add_route(template, Resource(frame, methods))
+    return app
+
+
+def _refusal(
+    _req: falcon.Request, resp: falcon.Response, error: ServiceError, _params: dict[str, Any]
+) -> None:
+    resp.status = error.status
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = render(error)
+
+
+def _routing_error(
+    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict[str, Any]
+) -> None:
+    """Falcon's own refusals, which are those of its router, in the common shape (contract 7)."""
+    status = error.status_code
+    if req.method not in COMBINED_METHODS:
+        status = 405  # Falcon calls a method it never heard of a bad request
+    if status == 404:
+        message = f"There is no resource at {clip(req.path)}."
+    elif status == 405:
+        message = f"{clip(req.method)}: this method is not served at {clip(req.path)}."
+    else:
+        message = error.title or "The request is not understood."
+    for name, value in dict(error.headers or {}).items():
+        # Falcon counts OPTIONS among what is allowed; here it is not.
+        resp.set_header(name, value.replace("OPTIONS, ", "").replace("OPTIONS", ""))
+    _refusal(req, resp, RoutingError(status, message), params)
+
+
+def _unforeseen(
+    req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]
+) -> None:
+    resp.status = 500
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = render_unforeseen(log_unforeseen(req.env, error))

@@ -1,0 +1,111 @@
+"""Queries and parameters of everything else under /containers (contract 2.1).
+
+Query and body of an action are one set of parameters (contract 2.0), and all of it is validated.
+"""
+
+from __future__ import annotations
+
+from zun.api.schemas.compiled import Schema, VersionedSchema
+from zun.api.schemas.create import IMAGE, image_driver
+from zun.api.schemas.types import (
+    BOOL,
+    BOOL_EXTENDED,
+    BOOL_LIST,
+    INT32,
+    closed,
+    integer,
+    name,
+    number,
+    parameters,
+    text,
+)
+from zun.api.settings import ApiSettings
+from zun.api.versions import Version
+
+#: Paging, the same in all collections. `limit` above the cap is lowered, not refused.
+PAGING: Schema = {
+    "limit": {
+        "type": "string",
+        "pattern": "^0*[1-9][0-9]{0,17}$",
+        "x-why": "must be an integer above 0",
+    },
+    "marker": text(1, 255),
+    "sort_key": text(1, 64),
+    "sort_dir": {"enum": ["asc", "desc"], "x-why": "must be asc or desc"},
+}
+
+_FILTERS: Schema = {
+    "name": text(0, 255),
+    "image": text(0, 255),
+    "project_id": text(0, 255),
+    "user_id": text(0, 255),
+    "memory": integer(0, INT32, "MiB"),
+    "host": text(0, 255),
+    "task_state": text(0, 255),
+    "status": text(0, 255),
+    "auto_remove": BOOL_LIST,
+}
+
+
+def _fixed(schema: Schema) -> VersionedSchema:
+    return VersionedSchema(lambda _settings, _version: schema)
+
+
+def _update(settings: ApiSettings, _version: Version) -> Schema:
+    return closed(
+        {
+            "cpu": number(settings.minimum_cpus, settings.maximum_cpus),
+            "memory": integer(settings.minimum_memory, settings.maximum_memory, "MiB"),
+            "name": name(nullable=False),  # null was the name `None` (defect 13.2-27)
+            "auto_heal": BOOL,
+        },
+        why="must be a JSON object",
+    )
+
+
+def _rebuild(settings: ApiSettings, _version: Version) -> Schema:
+    return parameters({"image": IMAGE, "image_driver": image_driver(settings)})
+
+
+LIST = _fixed(parameters({**PAGING, **_FILTERS, "all_projects": BOOL_LIST}))
+#: GET of one ignores what it does not know.
+SHOW = _fixed(parameters({"all_projects": BOOL_EXTENDED}, strict=False))
+UPDATE = VersionedSchema(_update)
+DELETE = _fixed(
+    parameters({"force": BOOL_EXTENDED, "stop": BOOL_EXTENDED, "all_projects": BOOL_EXTENDED})
+)
+TIMEOUT = _fixed(parameters({"timeout": integer(0, INT32, "seconds")}))
+KILL = _fixed(
+    parameters(
+        {
+            "signal": {
+                "type": ["string", "integer"],
+                "maxLength": 32,
+                "x-why": "must be the name of a signal",
+            }
+        }
+    )
+)
+REBUILD = VersionedSchema(_rebuild)
+RENAME = _fixed(parameters({"name": name(nullable=False)}, required=("name",)))
+LOGS = _fixed(
+    parameters(
+        {
+            "stdout": BOOL_EXTENDED,
+            "stderr": BOOL_EXTENDED,
+            "timestamps": BOOL_EXTENDED,
+            "tail": {
+                "type": "string",
+                "pattern": "^(all|[0-9]{1,18})$",
+                "x-range": [0, INT32],
+                "x-why": f"must be `all` or an integer from 0 to {INT32}",
+            },
+            "since": text(1, 64),
+        }
+    )
+)
+EXECUTE = _fixed(
+    parameters(
+        {"command": text(1, 32_768), "run": BOOL, "interactive": BOOL}, required=("command",)
+    )
+)
