@@ -120,13 +120,13 @@ def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
 
 
 def update_if_idle(
-    conn: Connection, uuid: str, status: Status, now: datetime, **changes: Any
+    conn: Connection, uuid: str, recorded: Status, now: datetime, **changes: Any
 ) -> bool:
-    """Sets columns of a row that still has `status` and no open operation; whether it did (compare and set)."""
+    """Sets columns of a row that still has the status `recorded` and no open operation; whether it did."""
     open_op = sa.exists().where(operations.c.open_key == uuid)
     done = conn.execute(
         containers.update()
-        .where(containers.c.uuid == uuid, containers.c.status == status, ~open_op)
+        .where(containers.c.uuid == uuid, containers.c.status == recorded, ~open_op)
         .values(updated_at=now, **changes)
     )
     return done.rowcount == 1

@@ -97,6 +97,9 @@ class Attempt:
             written = self._record(ctx, step, name, recording)
         except DriverError as exc:
             self._timed(name, "failed", begun)
+            if self._deadline.cancelled():
+                # Nobody waits for it any more: superseded, or we stop. Not the step's fault: read it again.
+                return Outcome.FENCED, None
             return self._failed(name, exc)
         except Exception as exc:
             self._timed(name, "defect", begun)
@@ -241,19 +244,25 @@ class Attempt:
                 lambda conn: settle.done(conn, ctx, facts), OperationState.DONE, EventKind.DONE
             )
         return self._close(
-            lambda conn: settle.failed(conn, ctx, facts), OperationState.FAILED, EventKind.FAILED
+            lambda conn: settle.failed(conn, ctx, facts),
+            OperationState.FAILED,
+            EventKind.FAILED,
+            operation.error,
         )
 
     def _close(
-        self, finish: Callable[[Connection], None], state: OperationState, kind: EventKind
+        self,
+        finish: Callable[[Connection], None],
+        state: OperationState,
+        kind: EventKind,
+        error: str | None = None,
     ) -> Written:
         operation, now = self._operation, self._env.clock()
         with self._env.db.write() as conn:
-            new = operations.close(conn, operation, state, now, operation.error)
+            new = operations.close(conn, operation, state, now, error)
             if new is None:
                 return Outcome.FENCED, None
-            detail = {"error": operation.error} if operation.error else None
-            operations.tell(conn, new, kind, now, detail=detail)
+            operations.tell(conn, new, kind, now, detail={"error": error} if error else None)
             finish(conn)
         self._at("settled", str(state))
         return Outcome.CLOSED, new

@@ -26,7 +26,10 @@ def columns(container: Container, status: Status, facts: Facts | None) -> Mappin
 
 
 def reason(container: Container, status: Status, facts: Facts) -> str | None:
-    """Why a container is as it was seen, for `status_reason`; None when all is well (contract 3.3)."""
+    """What is remarkable about how a container was seen, for `status_reason` (contract 3.3).
+
+    None when all is well; that it ended, and with which code, is told by `status_detail`.
+    """
     if facts.observed is Observed.MISSING:
         return "The container was removed from the engine by somebody else."
     if status is Status.DEAD:
@@ -38,8 +41,6 @@ def reason(container: Container, status: Status, facts: Facts) -> str | None:
             f"Killed by the kernel for want of memory (limit {container.memory} MiB), "
             f"exit code {facts.exit_code}."
         )
-    if status is Status.STOPPED and facts.exit_code:
-        return f"Exited with code {facts.exit_code}."
     if status is Status.RESTARTING:
         return f"The engine restarts it: exited with code {facts.exit_code}."
     if facts.health == "unhealthy":

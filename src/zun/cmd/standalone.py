@@ -1,0 +1,193 @@
+"""`zun-standalone`: the whole service in one process, on SQLite and the local container engine."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oslo_config import cfg
+from oslo_log import log as oslo_log
+from waitress.server import create_server
+
+from zun.api.app import build_app
+from zun.api.middleware.http_basic import HttpBasic
+from zun.api.middleware.noauth import NoAuth
+from zun.api.policies.enforcer import Enforcer
+from zun.cmd import credentials, init, wiring
+from zun.cmd.metrics import serve_metrics
+from zun.conf import ConfigError, load
+from zun.drivers.docker import DockerImages, DockerNetworks, DockerRuntime, Engine
+from zun.drivers.files import FileVolumes
+from zun.store import migrate
+from zun.store.database import Database
+from zun.work.runner import Checkpoint
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+LOG = logging.getLogger(__name__)
+
+_DESCRIPTION = """\
+The container service in one process: API, conductor and agent, on SQLite and the container engine of
+this machine. Without a command it serves in the foreground until SIGTERM or ^C.
+
+  zun-standalone init    make the state directory, credentials and the entry in clouds.yaml
+  zun-standalone         serve (makes what is missing in the state directory first)
+  OS_CLOUD=zun openstack appcontainer list
+"""
+
+
+class AlreadyRunning(Exception):
+    """Another instance has the state directory."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0, or 1 with the cause on stderr."""
+    args = _parser().parse_args(argv)
+    try:
+        conf = load(args.config_file or None, overrides=_overrides(args), prog="zun-standalone")
+    except ConfigError as exc:
+        print(f"zun-standalone: {exc}", file=sys.stderr)
+        return 1
+    oslo_log.setup(conf, "zun")
+    if args.command == "init":
+        return init.run(conf, args)
+    try:
+        return serve(conf)
+    except (AlreadyRunning, credentials.CredentialsError, OSError) as exc:
+        print(f"zun-standalone: {exc}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zun-standalone",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=version("zun-successor"))
+    parser.add_argument(
+        "--config-file", action="append", metavar="FILE",
+        help="configuration file; may be given several times (default: /etc/zun/zun.conf if there is one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--state-dir", metavar="DIR",
+        help="where database, credentials and injected files live (default: [DEFAULT] state_path)",
+    )  # fmt: skip
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    init.add_arguments(commands.add_parser("init", help="prepare state directory and client"))
+    return parser
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, object]:
+    return {"state_path": args.state_dir} if args.state_dir else {}
+
+
+def serve(
+    conf: cfg.ConfigOpts,
+    *,
+    checkpoint: Checkpoint = lambda name: None,
+) -> int:
+    """Serves until SIGTERM or SIGINT; 0 if all steps in flight ended in time.
+
+    Else the process ends with 1 at once; the next start resumes them. `checkpoint` is for crash tests.
+    Raises AlreadyRunning, OSError: an address is taken.
+    """
+    state = Path(conf.state_path)
+    credentials.ensure(state)
+    lock = _lock(state)
+    database = Database(conf.database.connection)
+    migrate.upgrade(database)
+    house = wiring.build(
+        database, conf.host, lambda owner: docker_drivers(conf, owner), wiring.settings_of(conf),
+        checkpoint=checkpoint,
+    )  # fmt: skip
+    app = build_app(
+        house.services, wiring.settings_of(conf).api, _authenticate(conf), Enforcer(conf=conf)
+    )
+    server = _Server(app, conf.api.host_ip, conf.api.port, conf.api.threads)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    metrics = serve_metrics(conf, house)
+    house.start()
+    server.start()
+    LOG.info("serving on http://%s:%d, state in %s", conf.api.host_ip, conf.api.port, state)
+    stop.wait()
+    LOG.info("stopping: no new requests, steps in flight may end")
+    server.stop()
+    metrics()
+    ended = house.stop(conf.compute.graceful_shutdown_timeout)
+    LOG.info("stopped" if ended else "stopped with steps in flight: the next start resumes them")
+    logging.shutdown()
+    if not ended:
+        os._exit(1)  # a step that hangs would keep the interpreter from ending
+    lock.close()
+    return 0
+
+
+def docker_drivers(conf: cfg.ConfigOpts, owner: str) -> wiring.Drivers:
+    """The drivers of the engine on this machine; `owner` marks what is ours on it."""
+    engine = Engine(conf.docker.api_url, timeout=conf.docker.default_timeout)
+    return wiring.Drivers(
+        runtime=DockerRuntime(engine),
+        images={"docker": DockerImages(engine)},
+        network=DockerNetworks(engine, owner),
+        volumes=FileVolumes(conf.state_path),
+    )
+
+
+def _authenticate(conf: cfg.ConfigOpts) -> Callable[[WSGIApplication], WSGIApplication]:
+    if conf.api.auth_strategy == "noauth":
+        return NoAuth
+    state = Path(conf.state_path)
+    return lambda app: HttpBasic(
+        app, htpasswd=state / "htpasswd", identities=state / "identities.yaml"
+    )
+
+
+def _lock(state: Path) -> Any:
+    handle = (state / "lock").open("a")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        handle.close()
+        raise AlreadyRunning(
+            f"another zun-standalone is running on {state}; stop it, or choose another --state-dir"
+        ) from exc
+    return handle
+
+
+class _Server:
+    """The HTTP server in a thread of its own."""
+
+    def __init__(self, app: WSGIApplication, host: str, port: int, threads: int) -> None:
+        self._server = create_server(
+            app, host=host, port=port, threads=threads, ident=None, expose_tracebacks=False
+        )
+        self._thread = threading.Thread(target=self._run, name="http")
+
+    def _run(self) -> None:
+        self._server.run()
+
+    def start(self) -> None:
+        """Begins to serve; the port is bound already."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends: requests in progress are answered, no new ones are taken."""
+        self._server.close()
+        self._thread.join(5)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

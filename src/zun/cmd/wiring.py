@@ -1,0 +1,239 @@
+"""Puts the objects together: the one place where layers that never import each other meet."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import islice
+
+import sqlalchemy as sa
+from oslo_config import cfg
+from prometheus_client import CollectorRegistry
+
+from zun.api.settings import ApiSettings
+from zun.bus import Bus
+from zun.bus.local import LocalBus
+from zun.compute.agent import Agent, AgentSettings
+from zun.compute.observer import ObserverSettings
+from zun.compute.reaper import ReaperSettings
+from zun.conductor.conductor import Conductor, ConductorSettings
+from zun.drivers.image import ImageSource
+from zun.drivers.network import NetworkDriver
+from zun.drivers.runtime import Runtime
+from zun.drivers.volume import VolumeDriver
+from zun.model.names import new_uuid
+from zun.service.containers import Containers
+from zun.service.health import Health
+from zun.service.hosts import Hosts
+from zun.service.house import Services
+from zun.service.intents import Intents
+from zun.service.settings import ServiceSettings
+from zun.store import hosts, migrate
+from zun.store.database import Database
+from zun.work.clock import Clock, utcnow
+from zun.work.context import Env, Means, WorkSettings
+from zun.work.metrics import WorkMetrics
+from zun.work.runner import Checkpoint, Claimant, RunnerSettings
+
+LOG = logging.getLogger(__name__)
+
+#: Subnets offered at most: more networks than this no host carries.
+_SUBNETS = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the layers want to know, each in its own words."""
+
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    work: WorkSettings = field(default_factory=WorkSettings)
+    agent: AgentSettings = field(default_factory=AgentSettings)
+    conductor: ConductorSettings = field(default_factory=ConductorSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drivers:
+    """The drivers of this host."""
+
+    runtime: Runtime
+    images: Mapping[str, ImageSource]
+    network: NetworkDriver
+    volumes: VolumeDriver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """All of the service in one process. `start` it, use `services`, `stop` it."""
+
+    db: Database
+    services: Services
+    agent: Agent
+    conductor: Conductor
+    metrics: WorkMetrics
+
+    def start(self) -> None:
+        """Registers the host, takes back what an older life left open, and begins to work."""
+        self.agent.start()
+        self.conductor.start()
+
+    def stop(self, seconds: float) -> bool:
+        """Stops taking work and waits up to `seconds` for the steps in flight; whether all ended."""
+        began = time.monotonic()
+        ended = self.conductor.stop(seconds)
+        left = max(seconds - (time.monotonic() - began), 0.1)
+        ended = self.agent.stop(left) and ended
+        if ended:
+            self.db.close()
+        return ended
+
+
+def host_id(db: Database, hostname: str) -> str:
+    """The uuid of this host in the records; a new one if it has never registered."""
+    with db.read() as conn:
+        known = hosts.find(conn, hostname)
+    return known.uuid if known else new_uuid()
+
+
+def build(
+    db: Database,
+    hostname: str,
+    drivers: Callable[[str], Drivers],
+    settings: Settings,
+    *,
+    clock: Clock = utcnow,
+    bus: Bus | None = None,
+    registry: CollectorRegistry | None = None,
+    checkpoint: Checkpoint = lambda name: None,
+) -> House:
+    """The house on a migrated database. `drivers` is given the host's uuid, which marks what is ours on an engine."""
+    bus = bus or LocalBus()
+    metrics = WorkMetrics(registry or CollectorRegistry())
+    ident = host_id(db, hostname)
+    made = drivers(ident)
+    means = Means(
+        host=hostname, host_id=ident, runtime=made.runtime, images=made.images,
+        network=made.network, volumes=made.volumes,
+    )  # fmt: skip
+    env = Env(db=db, clock=clock, settings=settings.work, means=means)
+    intents = Intents(db, bus, clock, settings.service.operation_seconds, checkpoint)
+    agent = Agent(env, bus, intents, settings.agent, metrics, checkpoint)
+    conductor = Conductor(
+        Env(db=db, clock=clock, settings=settings.work),
+        bus,
+        # Milliseconds of the clock: grows from one life to the next, which is all an epoch must do.
+        Claimant(name=f"conductor:{hostname}", epoch=int(clock().timestamp() * 1000)),
+        settings.conductor,
+        metrics,
+        checkpoint,
+    )
+    probes = {
+        "database": lambda: _probe_database(db),
+        "conductor": conductor.probe,
+        "compute": agent.probe,
+        "engine": lambda: _probe_engine(made.runtime),
+    }
+    services = Services(
+        containers=Containers(db, bus, intents, settings.service, clock),
+        hosts=Hosts(db, clock, settings.service.down_after),
+        health=Health(probes),
+    )
+    return House(db=db, services=services, agent=agent, conductor=conductor, metrics=metrics)
+
+
+def _probe_database(db: Database) -> str:
+    with db.read() as conn:
+        conn.execute(sa.text("SELECT 1"))
+    at, newest = migrate.current(db), migrate.head()
+    if at != newest:
+        raise RuntimeError(f"schema is at {at}, not at {newest}: run zun-db-manage upgrade")
+    return f"schema {at}"
+
+
+def _probe_engine(runtime: Runtime) -> str:
+    runtime.ping()
+    capabilities = runtime.capabilities()
+    return f"{capabilities.name} {capabilities.version}"
+
+
+def subnets(pool: str, prefix: int) -> Sequence[str]:
+    """The subnets of a pool, in order, as CIDR."""
+    parts = ipaddress.IPv4Network(pool).subnets(new_prefix=prefix)
+    return [str(subnet) for subnet in islice(parts, _SUBNETS)]
+
+
+def settings_of(conf: cfg.ConfigOpts) -> Settings:
+    """The configuration as values."""
+    down_after = timedelta(seconds=conf.service_down_time)
+    in_flight = conf.compute.max_in_flight or 2 * (os.cpu_count() or 1)
+    runner = RunnerSettings(workers=in_flight, poll=conf.compute.poll_interval)
+    return Settings(
+        service=_service_settings(conf, down_after),
+        work=WorkSettings(
+            down_after=down_after,
+            pids_limit=conf.compute.pids_limit or None,
+            no_new_privileges=conf.compute.no_new_privileges,
+            cpu_shares=conf.compute.cpu_mode == "shares",
+            default_pull_policy=conf.compute.default_image_pull_policy,
+            default_runtime=conf.container_runtime,
+            default_disk=conf.default_disk,
+            subnet_pool=subnets(
+                str(conf.docker_network.subnet_pool), conf.docker_network.subnet_prefix
+            ),
+        ),
+        agent=_agent_settings(conf, runner),
+        conductor=ConductorSettings(runner=runner),
+        api=_api_settings(conf),
+    )
+
+
+def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSettings:
+    return ServiceSettings(
+        default_cpu=conf.default_cpu,
+        default_memory=conf.default_memory,
+        default_image_driver=conf.default_image_driver,
+        image_drivers=tuple(conf.image_driver_list),
+        unique_names=conf.compute.unique_container_name_scope,
+        operation_seconds=conf.compute.operation_deadline,
+        ask_seconds=conf.docker.default_timeout,
+        execute_seconds=conf.docker.execute_timeout,
+        execute_bytes=conf.docker.execute_output_limit,
+        log_bytes=conf.docker.log_limit,
+        down_after=down_after,
+    )
+
+
+def _agent_settings(conf: cfg.ConfigOpts, runner: RunnerSettings) -> AgentSettings:
+    compute = conf.compute
+    return AgentSettings(
+        availability_zone=conf.default_availability_zone,
+        heartbeat=compute.heartbeat_interval,
+        cpu_ratio=compute.cpu_allocation_ratio,
+        memory_ratio=compute.ram_allocation_ratio,
+        disk_ratio=compute.disk_allocation_ratio,
+        reserved_cpus=compute.reserved_host_cpus,
+        reserved_memory=compute.reserved_host_memory_mb,
+        reserved_disk=-(-compute.reserved_host_disk_mb // 1024),
+        runner=runner,
+        observer=ObserverSettings(listing_interval=conf.sync_container_state_interval),
+        reaper=ReaperSettings(grace=compute.leftover_grace, dry_run=compute.leftover_dry_run),
+    )
+
+
+def _api_settings(conf: cfg.ConfigOpts) -> ApiSettings:
+    return ApiSettings(
+        max_limit=conf.api.max_limit,
+        max_body=conf.api.max_request_body_size,
+        minimum_cpus=conf.minimum_cpus,
+        maximum_cpus=conf.maximum_cpus,
+        minimum_memory=conf.minimum_memory,
+        maximum_memory=conf.maximum_memory,
+        minimum_disk=conf.minimum_disk,
+        maximum_disk=conf.maximum_disk,
+        default_availability_zone=conf.default_availability_zone,
+    )
