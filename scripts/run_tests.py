@@ -1,0 +1,115 @@
+"""The work of ./run-tests."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from workbench import engine as engines
+from workbench.console import Steps, Trouble, guarded, paint, say
+from workbench.engine import Engine
+from workbench.packages import CHECKOUT, apt_install, ensure_venv
+
+FAST = ["tests/unit", "tests/api"]
+
+HELP = """\
+Installs what the tests need, then runs every check and every test; ends with 0 if all pass.
+
+Needs root where packages have to be installed or a container engine has to be started: Debian's
+docker.io (only if no engine answers), busybox-static and docker-registry, for real images and a
+real registry on loopback.
+"""
+
+EPILOG = """\
+Other arguments go to pytest:  ./run-tests tests/unit -k lifecycle -x
+"""
+
+
+def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Our arguments, and pytest's."""
+    parser = argparse.ArgumentParser(
+        prog="run-tests",
+        usage="run-tests [-h] [--fast] [--no-checks] [--no-install] [--venv DIR] [pytest's arguments]",
+        description=HELP,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--fast", action="store_true", help=f"only {' and '.join(FAST)}, no engine")
+    parser.add_argument("--no-checks", action="store_true", help="only pytest: no ruff, mypy, docs")
+    parser.add_argument("--no-install", action="store_true", help="use what is there as it is")
+    parser.add_argument(
+        "--venv", type=Path, default=CHECKOUT / ".venv", metavar="DIR",
+        help="the virtual environment (default: .venv in the checkout)",
+    )  # fmt: skip
+    args, rest = parser.parse_known_args(argv)
+    args.venv = args.venv.expanduser().absolute()
+    return args, rest
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Install what is missing; start an engine if none answers. Raises Trouble."""
+    steps = Steps(1 if args.fast else 3)
+    with steps.step("virtual environment") as step:
+        ensure_venv(step, args.venv, ["client", "test"])
+    if args.fast:
+        return
+    with steps.step("container engine") as step:
+        state = CHECKOUT / ".venv-engine"
+        state.mkdir(exist_ok=True)
+        engines.ensure_engine(step, Engine(), state)
+    with steps.step("busybox-static and docker-registry") as step:
+        missing = []
+        if engines.find_busybox() is None:
+            missing.append("busybox-static")
+        if shutil.which("docker-registry") is None:
+            missing.append("docker-registry")
+        if missing:
+            apt_install(step, missing, f"{' and '.join(missing)} not installed")
+        step.done(f"installed {' '.join(missing)}" if missing else "already there")
+
+
+def checks(args: argparse.Namespace, pytest: list[str]) -> dict[str, list[str]]:
+    """What to run: label -> command, pytest last."""
+    bin_dir = args.venv / "bin"
+    python = str(bin_dir / "python")
+    static = {
+        "ruff check": [str(bin_dir / "ruff"), "check", "."],
+        "ruff format": [str(bin_dir / "ruff"), "format", "--check", "."],
+        "mypy": [str(bin_dir / "mypy")],
+        "generated docs": [python, "-m", "zun.cmd.generate_docs", "--check"],
+    }
+    where = (
+        [directory for directory in FAST if (CHECKOUT / directory).is_dir()] if args.fast else []
+    )
+    tests = {"pytest": [python, "-m", "pytest", *where, *pytest]}
+    return tests if args.no_checks else {**static, **tests}
+
+
+def main() -> int:
+    """Prepare, run, sum up."""
+    args, rest = parse(sys.argv[1:])
+    if not args.no_install:
+        prepare(args)
+    elif not (args.venv / "bin/python").exists():
+        raise Trouble(f"there is no environment in {args.venv}", "run without --no-install once")
+    results: list[tuple[str, int, float]] = []
+    environment = {**os.environ, "PATH": f"{args.venv / 'bin'}:{os.environ.get('PATH', '')}"}
+    for label, command in checks(args, rest).items():
+        say(paint(f"== {label}", "bold"))
+        since = time.monotonic()
+        code = subprocess.run(command, cwd=CHECKOUT, env=environment).returncode
+        results.append((label, code, time.monotonic() - since))
+    for label, code, seconds in results:
+        verdict = paint("passed", "green") if code == 0 else paint(f"failed ({code})", "red")
+        say(f"{label:<15} {verdict} in {seconds:.1f} s")
+    return 1 if any(code for _, code, _ in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
