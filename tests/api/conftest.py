@@ -1,0 +1,262 @@
+"""The API as a client sees it, over the real use cases on SQLite; hosts only answer questions, nothing runs.
+
+Everything goes through `api.request`; what backs the application is decided in `_house` alone.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from json import dumps
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlencode
+from wsgiref.validate import validator
+
+import orjson
+import pytest
+import sqlalchemy as sa
+
+from zun.api.app import build_app
+from zun.api.middleware.noauth import NoAuth
+from zun.api.policies.enforcer import Enforcer
+from zun.api.settings import ApiSettings
+from zun.bus.local import LocalBus
+from zun.model.container import Container
+from zun.model.host import Host, Inventory
+from zun.model.lifecycle import Status
+from zun.model.names import new_uuid
+from zun.service.containers import Containers
+from zun.service.health import Health
+from zun.service.hosts import Hosts
+from zun.service.house import Services
+from zun.service.intents import Intents
+from zun.service.settings import ServiceSettings
+from zun.store import containers, hosts, migrate, schema
+from zun.store.database import Database
+from zun.work.clock import utcnow
+
+HOST = "host1.example.com"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One answer; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The one error of the common body, its shape checked (contract 7)."""
+        assert self.headers["content-type"].startswith("application/json")
+        assert list(self.json) == ["errors"]
+        (error,) = self.json["errors"]
+        keys = {"request_id", "code", "status", "title", "detail", "links"}
+        assert keys <= set(error) <= keys | {"min_version", "max_version"}, error
+        assert error["request_id"] == ""
+        assert error["status"] == self.status
+        assert error["title"]
+        return error
+
+
+@dataclass
+class Api:
+    """A client of one application, and hands on the database behind it."""
+
+    app: Any
+    db: Database
+    settings: ApiSettings
+    answers: dict[str, Any] = field(default_factory=dict)
+    health: dict[str, Callable[[], str]] = field(default_factory=dict)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: str | Mapping[str, Any] = "",
+        version: str | None = "latest",
+        user: str = "alice",
+        project: str = "p1",
+        roles: str = "member",
+        environ: Mapping[str, Any] | None = None,
+        validate: bool = True,
+    ) -> Result:
+        sent = body if body is not None else b"" if json is None else dumps(json).encode()
+        env: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+            "QUERY_STRING": query if isinstance(query, str) else urlencode(query),
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "9517",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "HTTP_HOST": "zun.test:9517",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(sent),
+            "wsgi.errors": io.StringIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "HTTP_X_USER_ID": user,
+            "HTTP_X_PROJECT_ID": project,
+            "HTTP_X_ROLES": roles,
+        }
+        if sent:
+            env["CONTENT_LENGTH"] = str(len(sent))
+        if json is not None:
+            env["CONTENT_TYPE"] = "application/json"
+        if version is not None:
+            env["HTTP_OPENSTACK_API_VERSION"] = f"container {version}"
+        for name, value in (headers or {}).items():
+            key = name.upper().replace("-", "_")
+            env[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
+        env.update(environ or {})
+        return self._call({k: v for k, v in env.items() if v is not None}, validate)
+
+    def _call(self, env: dict[str, Any], validate: bool) -> Result:
+        seen: dict[str, Any] = {}
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            seen["status"], seen["headers"] = status, headers
+            return lambda data: None
+
+        app = validator(self.app) if validate else self.app
+        answer = app(env, start_response)
+        body = b"".join(answer)
+        if hasattr(answer, "close"):
+            answer.close()
+        names = [name.lower() for name, _ in seen["headers"]]
+        assert len(names) == len(set(names)), names
+        headers = {name.lower(): value for name, value in seen["headers"]}
+        assert headers["x-openstack-request-id"].startswith("req-")
+        return Result(int(seen["status"].split()[0]), headers, body)
+
+    def get(self, path: str, **kwargs: Any) -> Result:
+        return self.request("GET", path, **kwargs)
+
+    def post(self, path: str, **kwargs: Any) -> Result:
+        return self.request("POST", path, **kwargs)
+
+    def seed(self, **values: Any) -> Container:
+        """A row as if its create had ended."""
+        defaults: dict[str, Any] = {
+            "uuid": new_uuid(),
+            "name": "web",
+            "project_id": "p1",
+            "user_id": "alice",
+            "image": "busybox",
+            "image_driver": "docker",
+            "status": Status.RUNNING,
+            "cpu": 1.0,
+            "memory": 512,
+            "host": HOST,
+            "container_id": "c" * 64,
+            "created_at": utcnow(),
+        }
+        row = Container(**{**defaults, **values})
+        with self.db.write() as conn:
+            containers.insert(conn, row)
+        return row
+
+    def seed_host(self, hostname: str = HOST) -> None:
+        inventory = Inventory(
+            cpus=4, mem_total=8192, disk_total=100, architecture="x86_64", os_type="linux",
+            os="Debian", kernel_version="6.1", labels={"rack": "1"}, runtimes=["runc"],
+        )  # fmt: skip
+        row = Host(uuid=new_uuid(), hostname=hostname, inventory=inventory, availability_zone="",
+                   cpus=4.0, memory=8192, disk=100)  # fmt: skip
+        with self.db.write() as conn:
+            hosts.register(conn, row, utcnow())
+
+    def counts(self) -> tuple[int, int, int]:
+        """Rows of containers, operations and events."""
+        with self.db.read() as conn:
+            tables = (schema.containers, schema.operations, schema.events)
+            return tuple(  # type: ignore[return-value]
+                conn.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() for table in tables
+            )
+
+
+def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Services:
+    settings = ServiceSettings()
+    bus = LocalBus()
+    bus.answer(HOST, answers)
+    intents = Intents(db, bus, utcnow, settings.operation_seconds)
+    return Services(
+        containers=Containers(db, bus, intents, settings, utcnow),
+        hosts=Hosts(db, utcnow, settings.down_after),
+        health=Health(health),
+    )
+
+
+def _answers(asked: dict[str, Any]) -> dict[str, Any]:
+    def logs(arguments: Mapping[str, Any], _seconds: float) -> bytes:
+        asked["logs"] = arguments
+        return b"hello \xff\n"
+
+    def execute(arguments: Mapping[str, Any], _seconds: float) -> dict[str, Any]:
+        asked["execute"] = arguments
+        return {"output": b"root\n", "exit_code": 3}
+
+    return {"logs": logs, "execute": execute}
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("api") / "empty.sqlite"
+    db = Database(f"sqlite:///{path}")
+    migrate.upgrade(db)
+    db.close()
+    return path
+
+
+Maker = Callable[..., Api]
+
+
+@pytest.fixture(scope="session")
+def make_api(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maker]:
+    """Builds an application on a database of its own."""
+    opened: list[Database] = []
+
+    def make(
+        *,
+        authenticate: Any = NoAuth,
+        settings: ApiSettings | None = None,
+        policy: str | None = None,
+        services: Callable[[Services], Services] = lambda services: services,
+    ) -> Api:
+        directory = tmp_path_factory.mktemp("house")
+        shutil.copy(empty_database, directory / "zun.sqlite")
+        db = Database(f"sqlite:///{directory / 'zun.sqlite'}")
+        opened.append(db)
+        policy_file = directory / "policy.yaml"
+        if policy is not None:
+            policy_file.write_text(policy)
+        asked: dict[str, Any] = {}
+        health: dict[str, Callable[[], str]] = {"database": lambda: "fine"}
+        house = services(_house(db, _answers(asked), health))
+        chosen = settings or ApiSettings(max_limit=100, max_body=65536)
+        enforcer = Enforcer(policy_file=policy_file)
+        return Api(build_app(house, chosen, authenticate, enforcer), db, chosen, asked, health)
+
+    yield make
+    for db in opened:
+        db.close()
+
+
+@pytest.fixture
+def api(make_api: Maker) -> Api:
+    return make_api()
