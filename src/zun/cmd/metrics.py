@@ -48,13 +48,14 @@ def serve_metrics(conf: cfg.ConfigOpts, house: House) -> Callable[[], None]:
     """Serves /metrics as configured; returns what ends it. Raises OSError: the port is taken."""
     if not conf.metrics.enabled:
         return lambda: None
+    port = conf.api.port + 1 if conf.metrics.port is None else conf.metrics.port
     registry = house.metrics.registry
     registry.register(Records(house.db))
     try:
-        server, thread = start_http_server(conf.metrics.port, conf.metrics.host_ip, registry)
+        server, thread = start_http_server(port, conf.metrics.host_ip, registry)
     except OSError as exc:
         raise OSError(
-            f"/metrics can't listen on {conf.metrics.host_ip}:{conf.metrics.port} ({exc.strerror}); "
+            f"/metrics can't listen on {conf.metrics.host_ip}:{port} ({exc.strerror}); "
             "set [metrics] port, or enabled = false"
         ) from exc
     LOG.info("metrics on http://%s:%d/metrics", conf.metrics.host_ip, server.server_port)

@@ -14,5 +14,10 @@ OPTS: list[cfg.Opt] = [
         help="Address to listen on. Whoever reaches it may read all figures: there is no "
         "authentication.",
     ),
-    cfg.PortOpt("port", default=9518, min=0, help="TCP port to listen on; 0 = any free one."),
+    cfg.PortOpt(
+        "port",
+        min=0,
+        sample_default=9518,
+        help="TCP port to listen on; 0 = any free one. Default: the API's port + 1.",
+    ),
 ]
