@@ -129,7 +129,9 @@ class Api:
     def _call(self, env: dict[str, Any], validate: bool) -> Result:
         seen: dict[str, Any] = {}
 
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        def start_response(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Any:
             seen["status"], seen["headers"] = status, headers
             return lambda data: None
 
@@ -186,7 +188,8 @@ class Api:
         with self.db.read() as conn:
             tables = (schema.containers, schema.operations, schema.events)
             return tuple(  # type: ignore[return-value]
-                conn.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() for table in tables
+                conn.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                for table in tables
             )
 
 

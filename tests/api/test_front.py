@@ -49,7 +49,11 @@ def test_error_bodies_have_one_shape(api: Any) -> None:
         (api.get(C, query="limit=0"), 400, "container.schema-validation-error"),
         (api.get("/v1/hosts"), 403, "container.policy-not-authorized"),
         (api.get(C, headers={"Accept": "text/html"}), 406, "container."),
-        (api.post(C, body=b"x", headers={"Content-Type": "text/plain"}), 415, "container.unsupported-media-type"),
+        (
+            api.post(C, body=b"x", headers={"Content-Type": "text/plain"}),
+            415,
+            "container.unsupported-media-type",
+        ),
         (api.post(C, body=b"x" * 70_000), 413, "container.request-entity-too-large"),
     ):
         assert (result.status, result.error["code"]) == (status, code)
@@ -115,7 +119,11 @@ def test_the_root_is_public_and_knows_no_version(make_api: Any, tmp_path: Path) 
     assert result.status == 200
     (version,) = result.json["versions"]
     assert version == result.json["default_version"]
-    assert (version["min_version"], version["max_version"], version["status"]) == ("1.1", "1.40", "CURRENT")
+    assert (version["min_version"], version["max_version"], version["status"]) == (
+        "1.1",
+        "1.40",
+        "CURRENT",
+    )
     assert version["links"] == [{"href": "http://zun.test:9517/v1/", "rel": "self"}]
 
 
@@ -140,7 +148,9 @@ def _login(user: str, password: str) -> dict[str, str]:
 def test_basic_credentials_become_a_caller(make_api: Any, tmp_path: Path) -> None:
     api = make_api(authenticate=_basic(tmp_path))
     # Headers that claim an identity are not believed.
-    created = api.post(C, json={"image": "busybox"}, headers=_login("alice", "s3cret"), roles="admin", project="p2")
+    created = api.post(
+        C, json={"image": "busybox"}, headers=_login("alice", "s3cret"), roles="admin", project="p2"
+    )
     assert created.status == 202
     assert (created.json["project_id"], created.json["user_id"]) == ("p-demo", "u-alice")
     assert "host" not in created.json
@@ -165,7 +175,9 @@ def test_basic_credentials_become_a_caller(make_api: Any, tmp_path: Path) -> Non
         {"X-Auth-Token": "s3cret"},
     ],
 )
-def test_others_get_a_401_in_keystones_shape(make_api: Any, tmp_path: Path, headers: dict[str, str]) -> None:
+def test_others_get_a_401_in_keystones_shape(
+    make_api: Any, tmp_path: Path, headers: dict[str, str]
+) -> None:
     api = make_api(authenticate=_basic(tmp_path))
     for path in (C, "/v1/nosuch", "/nosuch"):
         result = api.get(path, headers=headers)
@@ -176,7 +188,9 @@ def test_others_get_a_401_in_keystones_shape(make_api: Any, tmp_path: Path, head
         assert error["message"]
 
 
-def test_bcrypt_runs_once_a_credential(make_api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bcrypt_runs_once_a_credential(
+    make_api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     api = make_api(authenticate=_basic(tmp_path))
     checked: list[bytes] = []
     real = bcrypt.checkpw
@@ -204,7 +218,9 @@ def test_only_bcrypt_is_taken(tmp_path: Path) -> None:
     _basic(tmp_path)
     (tmp_path / "htpasswd").write_text("alice:$apr1$abc$def\n")
     with pytest.raises(ValueError, match="line 1"):
-        HttpBasic(lambda e, s: [], htpasswd=tmp_path / "htpasswd", identities=tmp_path / "identities.yaml")
+        HttpBasic(
+            lambda e, s: [], htpasswd=tmp_path / "htpasswd", identities=tmp_path / "identities.yaml"
+        )
 
 
 @pytest.mark.parametrize(
@@ -229,7 +245,9 @@ def test_noauth_defaults_to_an_administrator(api: Any) -> None:
     created = api.post(C, json={"image": "busybox"}, user=None, project=None, roles=None)
     assert created.json["project_id"] == "admin"
     assert "host" in created.json
-    tenant = api.post(C, json={"image": "busybox"}, user=None, project=None, headers={"X-Tenant-Id": "t1"})
+    tenant = api.post(
+        C, json={"image": "busybox"}, user=None, project=None, headers={"X-Tenant-Id": "t1"}
+    )
     assert tenant.json["project_id"] == "t1"
 
 

@@ -21,19 +21,32 @@ HUGE = "9" * 5000
 LONG = "x" * 10_000
 
 
-def create(expected: str, *, status: int = 400, version: str | None = "latest", name: str = "", **fields: Any) -> Any:
+def create(
+    expected: str,
+    *,
+    status: int = 400,
+    version: str | None = "latest",
+    name: str = "",
+    **fields: Any,
+) -> Any:
     """A create whose `fields` are wrong; `expected` must be in the error's text."""
     body = {**OK, **fields}
     label = name or "-".join(f"{key}={str(value)[:30]}" for key, value in fields.items()) or "empty"
-    return pytest.param("POST", C, {"json": body, "version": version}, status, expected, id=f"create-{label}")
+    return pytest.param(
+        "POST", C, {"json": body, "version": version}, status, expected, id=f"create-{label}"
+    )
 
 
 def raw(expected: str, body: bytes, label: str, *, status: int = 400, headers: Any = JSON, path: str = C,
         method: str = "POST") -> Any:  # fmt: skip
-    return pytest.param(method, path, {"body": body, "headers": headers}, status, expected, id=f"raw-{label}")
+    return pytest.param(
+        method, path, {"body": body, "headers": headers}, status, expected, id=f"raw-{label}"
+    )
 
 
-def ask(method: str, path: str, expected: str, *, status: int = 400, label: str = "", **kwargs: Any) -> Any:
+def ask(
+    method: str, path: str, expected: str, *, status: int = 400, label: str = "", **kwargs: Any
+) -> Any:
     shown = label or f"{method} {path[:60]} {str(kwargs.get('query', kwargs.get('json', '')))[:50]}"
     return pytest.param(method, path, kwargs, status, expected, id=shown)
 
@@ -41,10 +54,10 @@ def ask(method: str, path: str, expected: str, *, status: int = 400, label: str 
 #: field -> values that are all wrong for it.
 WRONG: dict[str, list[Any]] = {
     "image": [None, 7, [], {"name": "busybox"}, True, "", "x", "--", "busy box", "busybox\n", "b" * 256, "bb\x00b"],
-    "name": [1, True, [], {}, "", "x", "-web", "a b", "web\n", "w/b", "\N{SNOWMAN}web", "n" * 256, "a\x00b", "web\u2028"],
+    "name": [1, True, [], {}, "", "x", "-web", "a b", "web\n", "w/b", "\N{SNOWMAN}web", "n" * 256, "a\x00b"],
     "command": ["ls", {}, 5, True, [None], [{}], [["a"]], ["a\x00"], ["a"] * 1025, ["x" * 40_000], ["y" * 30_000] * 2],
     "entrypoint": ["ls", {}, 5, [None], [["a"]], ["\x00"]],
-    "cpu": [None, "", "a", "1e3", "-1", " 1", True, [], {}, 0, 0.01, 16.5, "99", -1, 10**30, 1e300, "1.", HUGE, "\u0661"],
+    "cpu": [None, "", "a", "1e3", "-1", " 1", True, [], {}, 0, 0.01, 16.5, "99", -1, 10**30, 1e300, "1.", HUGE],
     "memory": [None, "", "512m", "-5", 3, 9000, 4.5, True, [], {}, "1e3", 10**30, HUGE, "\u0665\u0661\u0662", 2**63],
     "disk": [None, "", "10G", 0, 161, -1, 1.5, False, [], {}, 2**64, HUGE],
     "cpu_policy": [None, "", "Shared", 1, [], "exclusive"],
@@ -80,8 +93,10 @@ WRONG: dict[str, list[Any]] = {
                [{"source": "a", "destination": ""}], [{"size": 0, "destination": "/a"}],
                [{"size": "x", "destination": "/a"}], [{"size": 2**40, "destination": "/a"}],
                [{"size": 1.5, "destination": "/a"}], [{"source": "a", "size": 1, "destination": "/a"}],
-               [{"type": "tmpfs", "source": "a", "destination": "/a"}], [{"type": None, "source": "a", "destination": "/a"}],
-               [{"type": "bind", "source": "!!", "destination": "/a"}], [{"type": "bind", "size": 1, "destination": "/a"}],
+               [{"type": "tmpfs", "source": "a", "destination": "/a"}],
+               [{"type": None, "source": "a", "destination": "/a"}],
+               [{"type": "bind", "source": "!!", "destination": "/a"}],
+               [{"type": "bind", "size": 1, "destination": "/a"}],
                [{"type": "bind", "source": "aGk=", "destination": "relative"}],
                [{"type": "bind", "source": "aGk=", "destination": "/a/../../etc/passwd"}],
                [{"source": "vol", "destination": "/a"}], [{"source": "v", "destination": "/a", "mode": "ro"}],
@@ -387,7 +402,9 @@ def hostile_api(make_api: Any) -> Any:
 
 
 @pytest.mark.parametrize(("method", "path", "kwargs", "status", "expected"), ROWS)
-def test_hostile(hostile_api: Any, method: str, path: str, kwargs: dict[str, Any], status: Any, expected: str) -> None:
+def test_hostile(
+    hostile_api: Any, method: str, path: str, kwargs: dict[str, Any], status: Any, expected: str
+) -> None:
     before = hostile_api.counts()
     # The validator itself stumbles over lengths that are none.
     plausible = "Content-Length" not in kwargs.get("headers", {})
@@ -443,19 +460,23 @@ def test_secrets_are_not_repeated(hostile_api: Any) -> None:
 FIELDS = sorted(WRONG)
 TEXT = st.text(max_size=20)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     body=st.dictionaries(st.sampled_from(FIELDS) | TEXT, VALUES, max_size=8),
     image=st.booleans(),
     version=st.sampled_from(["1.1", "1.19", "1.20", "1.36", "1.39", "1.40"]),
 )
-def test_random_bodies_never_break_anything(hostile_api: Any, body: dict[str, Any], image: bool, version: str) -> None:
+def test_random_bodies_never_break_anything(
+    hostile_api: Any, body: dict[str, Any], image: bool, version: str
+) -> None:
     if image:
         body = {**body, "image": "busybox"}
     sent = json.dumps(body).encode()

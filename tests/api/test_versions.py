@@ -99,7 +99,9 @@ def test_a_command_is_split_up_to_1_19(api: Any) -> None:
         ("1.36", {}, False),
     ],
 )
-def test_tty_follows_interactive_from_1_20_to_1_35(api: Any, version: str, fields: dict[str, Any], tty: bool) -> None:
+def test_tty_follows_interactive_from_1_20_to_1_35(
+    api: Any, version: str, fields: dict[str, Any], tty: bool
+) -> None:
     created = api.post(C, json={"image": "busybox", **fields}, version=version)
     assert created.status == 202
     assert created.json["tty"] is tty
@@ -119,7 +121,10 @@ def test_tty_follows_interactive_from_1_20_to_1_35(api: Any, version: str, field
     ],
 )
 def test_fields_begin_at_their_version(make_api: Any, field: str, value: Any, since: int) -> None:
-    opened = '"container:create:privileged": ""\n"container:create:runtime": ""\n"container:create:requested_destination": ""\n'
+    opened = "".join(
+        f'"container:create:{rule}": ""\n'
+        for rule in ("privileged", "runtime", "requested_destination")
+    )
     api = make_api(policy=opened)
     api.seed_host()
     body = {"image": "busybox", field: value}
@@ -131,6 +136,8 @@ def test_fields_begin_at_their_version(make_api: Any, field: str, value: Any, si
     assert at.status == 202 or "microversion" not in at.error["title"]
 
 
-@pytest.mark.parametrize(("field", "empty"), [("mounts", []), ("healthcheck", {}), ("auto_remove", None), ("nets", [])])
+@pytest.mark.parametrize(
+    ("field", "empty"), [("mounts", []), ("healthcheck", {}), ("auto_remove", None), ("nets", [])]
+)
 def test_empty_values_pass_below(api: Any, field: str, empty: Any) -> None:
     assert api.post(C, json={"image": "busybox", field: empty}, version="1.1").status == 202

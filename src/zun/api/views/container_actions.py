@@ -81,7 +81,11 @@ def with_events(operation: Operation, events: Sequence[Event], *, reasons: bool)
 def _steps(events: Sequence[Event]) -> list[_Span]:
     spans: list[_Span] = []
     open_spans: dict[str, _Span] = {}
+    last: datetime | None = None
     for event in sorted(events, key=lambda event: event.id):
+        if event.kind is EventKind.PROGRESS:
+            continue
+        before, last = last, event.created_at
         if event.step is None:
             continue
         if event.kind is EventKind.STEP_STARTED:
@@ -90,7 +94,10 @@ def _steps(events: Sequence[Event]) -> list[_Span]:
         elif event.kind in _ENDS:
             ended = open_spans.pop(event.step, None)
             if ended is None:
-                ended = _Span(event.step, event.created_at)
+                # Its start was not told: it began when whatever came before it ended.
+                undone = event.kind is EventKind.STEP_UNDONE
+                name = f"{event.step} (undone)" if undone else event.step
+                ended = _Span(name, before or event.created_at)
                 spans.append(ended)
             ended.finish = event.created_at
             ended.result = _ENDS[event.kind]
