@@ -46,6 +46,10 @@ this machine. Without a command it serves in the foreground until SIGTERM or ^C.
 """
 
 
+#: How many times the API's bound a body may be before the server itself cuts it off.
+_BODY_SLACK = 16
+
+
 class AlreadyRunning(Exception):
     """Another instance has the state directory."""
 
@@ -114,7 +118,7 @@ def serve(
     app = build_app(
         house.services, wiring.settings_of(conf).api, _authenticate(conf), Enforcer(conf=conf)
     )
-    server = _Server(app, conf.api.host_ip, conf.api.port, conf.api.threads)
+    server = _Server(app, conf)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -170,9 +174,16 @@ def _lock(state: Path) -> Any:
 class _Server:
     """The HTTP server in a thread of its own."""
 
-    def __init__(self, app: WSGIApplication, host: str, port: int, threads: int) -> None:
+    def __init__(self, app: WSGIApplication, conf: cfg.ConfigOpts) -> None:
         self._server = create_server(
-            app, host=host, port=port, threads=threads, ident=None, expose_tracebacks=False
+            app,
+            host=conf.api.host_ip,
+            port=conf.api.port,
+            threads=conf.api.threads,
+            ident=None,
+            expose_tracebacks=False,
+            # The server takes in a body before the API may judge it: past this it stops, with words of its own.
+            max_request_body_size=_BODY_SLACK * conf.api.max_request_body_size,
         )
         self._thread = threading.Thread(target=self._run, name="http")
 

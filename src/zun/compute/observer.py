@@ -33,6 +33,8 @@ LOG = logging.getLogger(__name__)
 _LOOK_TIME = 10.0  # seconds for one look
 _LIST_TIME = 60.0
 
+_ALIVE = frozenset({Status.RUNNING, Status.PAUSED, Status.RESTARTING})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserverSettings:
@@ -63,6 +65,7 @@ class Observer:
         self._pending: dict[str, None] = {}  # a set that keeps its order
         self._deferred: set[str] = set()
         self._listing_due = False
+        self._gap = False
         self._stopping = threading.Event()
         self.synced = threading.Event()  # set after the first listing
         self._threads = [
@@ -101,10 +104,11 @@ class Observer:
             self._pending[uuid] = None
             self._work.notify_all()
 
-    def look_at_all(self) -> None:
-        """Has the whole host listed soon."""
+    def look_at_all(self, *, gap: bool = False) -> None:
+        """Has the whole host listed soon; after a `gap` in the events a listing alone is not believed."""
         with self._work:
             self._listing_due = True
+            self._gap = self._gap or gap
             self._work.notify_all()
 
     def operation_closed(self, operation: Operation) -> None:
@@ -122,7 +126,7 @@ class Observer:
         for hint in self._means.runtime.events():
             if hint.gap:
                 self._metrics.gaps.inc()
-                self.look_at_all()
+                self.look_at_all(gap=True)
             elif hint.uuid is not None:
                 self.look_at(hint.uuid)
 
@@ -153,26 +157,28 @@ class Observer:
                 self._work.wait_for(lambda: self._listing_due or self._stopping.is_set())
                 if self._stopping.is_set():
                     return
-                self._listing_due = False
+                self._listing_due, gap, self._gap = False, self._gap, False
             try:
-                self._list()
+                self._list(gap)
                 self.synced.set()
             except DriverError as exc:
                 LOG.warning("the engine can't be listed: %s", exc)
                 if not self._stopping.wait(1.0):
-                    self.look_at_all()
+                    self.look_at_all(gap=gap)
             except Exception:
                 LOG.exception("listing the engine failed")
 
     # ---- looking
 
-    def _list(self) -> None:
+    def _list(self, gap: bool) -> None:
         found = list(self._means.runtime.list(self._means.host_id, Deadline(_LIST_TIME)))
         by_uuid = {facts.uuid: facts for facts in found}
         with self._env.db.read() as conn:
             rows = containers.on_host(conn, self._means.host)
         for row in rows:
-            if _worth_a_look(row, by_uuid.get(row.uuid)):
+            # A listing does not show that one died and came back, nor its health.
+            lived = gap and row.status in _ALIVE
+            if lived or _worth_a_look(row, by_uuid.get(row.uuid)):
                 self.look_at(row.uuid)
         self._listed(found)
 
@@ -259,12 +265,7 @@ def _worth_a_look(row: Container, facts: Facts | None) -> bool:
     unfinished = (row.auto_remove and _is_over(row.status, facts)) or (
         row.auto_heal and row.health == "unhealthy"
     )
-    return status is not row.status or unfinished or _moved_on(row, facts)
-
-
-def _moved_on(row: Container, facts: Facts) -> bool:
-    # Died and came back while nobody looked: the same status, another life.
-    return facts.started_at is not None and facts.started_at != row.started_at
+    return status is not row.status or unfinished
 
 
 def _is_over(status: Status, facts: Facts) -> bool:

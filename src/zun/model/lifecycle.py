@@ -136,6 +136,8 @@ TRANSITIONS: dict[Action, Transition] = {
     Action.DELETE: Transition(_S.DELETING, None, None, "container_deleting"),
 }
 
+_DURING = frozenset(t.during for t in TRANSITIONS.values() if t.during) | {_S.DELETED}
+
 #: Statuses whose row only an open operation may change; the observer leaves them alone (contract 3.2).
 IN_TRANSIT: frozenset[Status] = frozenset({_S.CREATING, _S.DELETING, _S.DELETED})
 
@@ -183,6 +185,8 @@ def fail(action: Action, before: Status, observed: Observed | None) -> Status:
     fixed = TRANSITIONS[action].failed
     if fixed is not None:
         return fixed
+    if before in _DURING:
+        before = _S.ERROR  # of an operation that a delete took the place of: it will not end any more
     if observed is None:
         return before
     return observe(before, observed, auto_remove=False)

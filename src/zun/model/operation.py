@@ -44,7 +44,6 @@ class EventKind(StrEnum):
     """What the event table tells of an operation or a container."""
 
     ACCEPTED = "accepted"
-    STEP_STARTED = "step_started"
     STEP_DONE = "step_done"
     STEP_FAILED = "step_failed"
     STEP_UNDONE = "step_undone"

@@ -49,7 +49,7 @@ class Containers:
             else:
                 found = containers.find(conn, ident, scope)
         if not found:
-            raise NotFound(f"Container {ident[:255]} could not be found.")
+            raise NotFound(f"There is no container {ident[:255]} in your project.")
         if len(found) > 1:
             raise Conflict(f"Several containers are named {ident!r}; use a uuid.")
         return found[0]
@@ -62,7 +62,7 @@ class Containers:
             if query.marker is not None:
                 after = containers.get(conn, query.marker)
                 if after is None or scope not in (None, after.project_id):
-                    raise NotFound(f"marker: container {query.marker[:64]} could not be found.")
+                    raise NotFound(f"marker: there is no container {query.marker[:64]}.")
             return containers.page(
                 conn,
                 project_id=scope,
@@ -152,7 +152,7 @@ class Containers:
 
     def _there(self, container: Container, after: Container | None) -> Container:
         if after is None:
-            raise NotFound(f"Container {container.uuid} could not be found.")
+            raise NotFound(f"There is no container {container.uuid} any more.")
         return after
 
     # ---- questions to the host

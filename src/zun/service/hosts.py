@@ -27,7 +27,7 @@ class Hosts:
             after = None if query.marker is None else hosts.find(conn, query.marker)
             if query.marker is not None and after is None:
                 raise NotFound(
-                    f"marker: host {query.marker[:64]} could not be found.",
+                    f"marker: there is no host {query.marker[:64]}.",
                     slug="compute-node-not-found",
                 )
             return hosts.page(conn, query.limit, after, descending=query.descending)
@@ -37,7 +37,7 @@ class Hosts:
         with self._db.read() as conn:
             host = hosts.find(conn, ident)
         if host is None:
-            raise NotFound(f"Host {ident[:255]} could not be found.", slug="compute-node-not-found")
+            raise NotFound(f"There is no host {ident[:255]}.", slug="compute-node-not-found")
         return host
 
     def services(self) -> Sequence[Service]:

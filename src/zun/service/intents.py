@@ -41,7 +41,7 @@ def guard(action: Action, container: Container) -> None:
     """Raises Conflict if the container's status forbids the action (contract 2.3)."""
     if not lifecycle.guard(action, container.status):
         raise Conflict(
-            f"Cannot {action.replace('_', ' ')} container {container.uuid} in {container.status} state.",
+            f"Container {container.uuid} is {container.status}: {action} is not possible in this state.",
             slug="invalid-state-exception",
         )
 

@@ -103,12 +103,14 @@ def _follows(column: sa.Column[Any], last: Any, last_id: int, descending: bool) 
     later_id = ids < last_id if descending else ids > last_id
     if column is ids:
         return later_id
-    tie = (column.is_(None) if last is None else column == last) & later_id
+    # Bound with the column's type: SQLAlchemy orders no bare booleans.
+    value = sa.literal(last, column.type)
+    tie = (column.is_(None) if last is None else column == value) & later_id
     if last is None:
         return tie if descending else tie | column.is_not(None)
     if descending:
-        return tie | (column < last) | column.is_(None)
-    return tie | (column > last)
+        return tie | (column < value) | column.is_(None)
+    return tie | (column > value)
 
 
 def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
