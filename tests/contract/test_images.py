@@ -20,6 +20,7 @@ from zun.drivers.deadline import Deadline
 from zun.drivers.docker import DockerImages, Engine
 from zun.drivers.fake import Block, FakeImages
 from zun.drivers.image import Credentials, Image, PullPolicy, Reference
+from zun.drivers.transfers import Key, Transfer
 from zun.model import names
 
 ALWAYS, NEVER, PRESENT = PullPolicy.ALWAYS, PullPolicy.NEVER, PullPolicy.IF_NOT_PRESENT
@@ -256,11 +257,8 @@ def test_a_dead_registry_is_unavailable(engine: Engine) -> None:
         images.ensure(images.resolve(f"127.0.0.1:{free_port()}/x"), PRESENT, None, ignore, soon())
 
 
-@pytest.mark.engine
-def test_progress_counts_bytes_over_all_layers(engine: Engine) -> None:
+def test_progress_counts_bytes_over_all_layers() -> None:
     """With the engine's own words: layers come and go, the sums do not shrink."""
-    from zun.drivers.transfers import Key, Transfer
-
     reference = Reference(domain="", path="x", tag="1", digest=None)
     transfer = Transfer(Key("x:1", None, False), reference)
     for line in (

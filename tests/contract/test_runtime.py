@@ -164,7 +164,6 @@ def test_a_command_that_ends_leaves_its_exit_code(lab: Lab) -> None:
     assert not facts.oom_killed
     assert facts.started_at is not None and facts.finished_at is not None
     assert facts.started_at.tzinfo is None
-    assert facts.started_at <= facts.finished_at
 
 
 def test_an_ended_one_starts_again(lab: Lab) -> None:

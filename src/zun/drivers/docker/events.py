@@ -43,6 +43,10 @@ class EventStream:
                     yield hint
             except errors.DriverError as e:
                 log.debug("no events from the container engine: %s", e.public)
+            except Exception:
+                # A defect of ours, or an engine gone mad: the observer must not go blind for it.
+                if not self._closed.is_set():
+                    log.exception("the events of the container engine could not be read")
             if self._closed.is_set():
                 return
             # The engine may come back as another one: its version is negotiated again.

@@ -13,6 +13,7 @@ from zun.drivers.deadline import Deadline
 from zun.drivers.docker.client import Engine
 from zun.drivers.network import NetworkSpec, PortSpec
 from zun.drivers.runtime import Attachment
+from zun.drivers.subnets import Subnet, attachment, checked_subnet
 from zun.model.names import LABEL_HOST, LABEL_PROJECT, LABEL_UUID, network_name
 
 
@@ -32,6 +33,7 @@ class DockerNetworks:
         self._sure: dict[str, tuple[int, str]] = {}  # uuid -> the engine's epoch then, subnet
 
     def ensure_network(self, spec: NetworkSpec, deadline: Deadline) -> None:
+        checked_subnet(spec.subnet)
         with self._serialised(spec.uuid):
             epoch = self._engine.epoch
             if self._sure.get(spec.uuid) == (epoch, spec.subnet):
@@ -47,8 +49,6 @@ class DockerNetworks:
         with self._serialised(uuid):
             self.forget(uuid)
             self._remove(uuid, deadline)
-        with self._lock:
-            self._locks.pop(uuid, None)
 
     def list_networks(self, deadline: Deadline) -> Sequence[str]:
         with self._engine.call("list the networks", deadline) as client:
@@ -56,7 +56,7 @@ class DockerNetworks:
         return tuple(sorted({row["Labels"][LABEL_UUID] for row in rows}))
 
     def plan(self, ports: Sequence[PortSpec]) -> Sequence[Attachment]:
-        return tuple(_attachment(port) for port in ports)
+        return tuple(attachment(port) for port in ports)
 
     def _serialised(self, uuid: str) -> threading.Lock:
         with self._lock:
@@ -70,7 +70,7 @@ class DockerNetworks:
             raw = self._inspect(spec.uuid, deadline)
             if raw is None:
                 raise
-            if _subnets(raw) == {spec.subnet}:
+            if _subnets(raw) == {checked_subnet(spec.subnet)}:
                 return
             # An earlier life of the network with another subnet: the records speak, unless containers are on it.
             self._remove(spec.uuid, deadline)
@@ -107,14 +107,5 @@ class DockerNetworks:
             return
 
 
-def _subnets(raw: dict[str, Any]) -> set[str]:
-    return {pool.get("Subnet") for pool in (raw.get("IPAM") or {}).get("Config") or ()}
-
-
-def _attachment(port: PortSpec) -> Attachment:
-    v6 = ":" in port.address
-    return Attachment(
-        network=network_name(port.network_uuid),
-        address_v4=None if v6 else port.address,
-        address_v6=port.address if v6 else None,
-    )
+def _subnets(raw: dict[str, Any]) -> set[Subnet]:
+    return {checked_subnet(pool["Subnet"]) for pool in (raw.get("IPAM") or {}).get("Config") or ()}

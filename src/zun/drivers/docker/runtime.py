@@ -84,10 +84,12 @@ class DockerRuntime:
         body = plans.body(plan)
         if plan.disk:
             self._require_quota()
+        refusal = ""
         for _ in range(CREATE_TRIES):
             try:
                 self._post(plan, body, deadline)
             except errors.Conflict as e:
+                refusal = e.public
                 if not self._adoptable(plan, e, deadline):
                     continue
             except errors.NotFound:
@@ -96,7 +98,8 @@ class DockerRuntime:
             facts = self._attach_rest(plan, deadline)
             if facts.observed is not Observed.MISSING:
                 return facts
-        raise errors.Unavailable("cannot create the container: others keep taking its name")
+        # Refused again and again, but what is in the way does not show: another thread's work, or an old one's end.
+        raise errors.Unavailable(refusal or "cannot create the container: it is removed at once")
 
     def _require_quota(self) -> None:
         if self._quota is None:

@@ -17,13 +17,13 @@ from zun.drivers.docker.client import clean
 _NOT_RUNNABLE = frozenset({126, 127})
 _OCI = re.compile(r"OCI runtime|oci runtime")
 _EXEC = re.compile(r'exec: "(?P<command>[^"]*)": (?P<why>.*?)(: unknown)?$')
+_STAT = re.compile(r"^stat \S+: ")
 
 
 def why(text: str) -> str:
     """The engine's reason for users: a command is named, for it is their own; paths of the host are not."""
     if match := _EXEC.search(text.strip()):
-        reason = match["why"].replace(match["command"], "it")
-        return f'"{match["command"]}" cannot be run: {clean(reason)}'
+        return f'"{match["command"]}" cannot be run: {clean(_STAT.sub("", match["why"]))}'
     *_, last = text.rsplit("unable to start container process: ", 1)
     return clean(last)
 

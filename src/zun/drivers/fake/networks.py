@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Sequence
 
 from zun.drivers import errors
@@ -10,6 +9,7 @@ from zun.drivers.deadline import Deadline
 from zun.drivers.fake.script import Scripted
 from zun.drivers.network import NetworkSpec, PortSpec
 from zun.drivers.runtime import Attachment
+from zun.drivers.subnets import attachment, checked_subnet
 from zun.model.names import network_name
 
 
@@ -18,7 +18,7 @@ class FakeNetworks(Scripted):
 
     def __init__(self, taken: Sequence[str] = ()) -> None:
         super().__init__()
-        self._taken = [ipaddress.ip_network(t) for t in taken]
+        self._taken = [checked_subnet(t) for t in taken]
         self._specs: dict[str, NetworkSpec] = {}
         self.in_use: Callable[[str], bool] = lambda name: (
             False
@@ -37,6 +37,7 @@ class FakeNetworks(Scripted):
 
     def ensure_network(self, spec: NetworkSpec, deadline: Deadline) -> None:
         with self._call("ensure_network", spec.uuid, deadline, spec):
+            wanted = checked_subnet(spec.subnet)
             present = self._specs.get(spec.uuid)
             if present is not None and present.subnet == spec.subnet:
                 return
@@ -44,10 +45,7 @@ class FakeNetworks(Scripted):
                 raise errors.Conflict(
                     "the network has another subnet, and containers are attached to it"
                 )
-            wanted = ipaddress.ip_network(spec.subnet)
-            others = [
-                ipaddress.ip_network(s.subnet) for u, s in self._specs.items() if u != spec.uuid
-            ]
+            others = [checked_subnet(s.subnet) for u, s in self._specs.items() if u != spec.uuid]
             if any(wanted.overlaps(other) for other in [*self._taken, *others]):
                 raise errors.Conflict("the subnet overlaps with another one on this host")
             self._specs[spec.uuid] = spec
@@ -66,7 +64,4 @@ class FakeNetworks(Scripted):
         """As `DockerNetworks.forget`; the fake remembers nothing but the truth."""
 
     def plan(self, ports: Sequence[PortSpec]) -> Sequence[Attachment]:
-        return tuple(
-            Attachment(network=network_name(port.network_uuid), address_v4=port.address)
-            for port in ports
-        )
+        return tuple(attachment(port) for port in ports)
