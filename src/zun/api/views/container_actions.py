@@ -80,7 +80,6 @@ def with_events(operation: Operation, events: Sequence[Event], *, reasons: bool)
 
 def _steps(events: Sequence[Event]) -> list[_Span]:
     spans: list[_Span] = []
-    open_spans: dict[str, _Span] = {}
     last: datetime | None = None
     for event in sorted(events, key=lambda event: event.id):
         if event.kind is EventKind.PROGRESS:
@@ -88,17 +87,12 @@ def _steps(events: Sequence[Event]) -> list[_Span]:
         before, last = last, event.created_at
         if event.step is None:
             continue
-        if event.kind is EventKind.STEP_STARTED:
-            open_spans[event.step] = span = _Span(event.step, event.created_at)
-            spans.append(span)
-        elif event.kind in _ENDS:
-            ended = open_spans.pop(event.step, None)
-            if ended is None:
-                # Its start was not told: it began when whatever came before it ended.
-                undone = event.kind is EventKind.STEP_UNDONE
-                name = f"{event.step} (undone)" if undone else event.step
-                ended = _Span(name, before or event.created_at)
-                spans.append(ended)
+        if event.kind in _ENDS:
+            # A step's start is not told: it began when whatever came before it ended.
+            undone = event.kind is EventKind.STEP_UNDONE
+            name = f"{event.step} (undone)" if undone else event.step
+            ended = _Span(name, before or event.created_at)
+            spans.append(ended)
             ended.finish = event.created_at
             ended.result = _ENDS[event.kind]
             if event.kind is EventKind.STEP_FAILED:
