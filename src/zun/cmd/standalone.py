@@ -9,14 +9,16 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
 from oslo_log import log as oslo_log
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, create_server
 
 from zun.api.app import build_app
 from zun.api.middleware.http_basic import HttpBasic
@@ -48,6 +50,9 @@ this machine. Without a command it serves in the foreground until SIGTERM or ^C.
 
 #: How many times the API's bound a body may be before the server itself cuts it off.
 _BODY_SLACK = 16
+
+#: Seconds that requests in progress have when the server ends.
+_LAST_ANSWERS = 5.0
 
 
 class AlreadyRunning(Exception):
@@ -107,8 +112,8 @@ def serve(
     Raises AlreadyRunning, OSError: an address is taken.
     """
     state = Path(conf.state_path)
-    credentials.ensure(state)
     lock = _lock(state)
+    credentials.ensure(state)
     database = Database(conf.database.connection)
     migrate.upgrade(database)
     house = wiring.build(
@@ -133,10 +138,15 @@ def serve(
     ended = house.stop(conf.compute.graceful_shutdown_timeout)
     LOG.info("stopped" if ended else "stopped with steps in flight: the next start resumes them")
     logging.shutdown()
-    if not ended:
-        os._exit(1)  # a step that hangs would keep the interpreter from ending
+    if not ended or _busy():
+        os._exit(0 if ended else 1)  # a call that hangs would keep the interpreter from ending
     lock.close()
     return 0
+
+
+def _busy() -> bool:
+    others = (t for t in threading.enumerate() if t is not threading.current_thread())
+    return any(not thread.daemon for thread in others)
 
 
 def docker_drivers(conf: cfg.ConfigOpts, owner: str) -> wiring.Drivers:
@@ -160,6 +170,7 @@ def _authenticate(conf: cfg.ConfigOpts) -> Callable[[WSGIApplication], WSGIAppli
 
 
 def _lock(state: Path) -> Any:
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = (state / "lock").open("a")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -175,8 +186,10 @@ class _Server:
     """The HTTP server in a thread of its own."""
 
     def __init__(self, app: WSGIApplication, conf: cfg.ConfigOpts) -> None:
+        sockets: dict[int, Any] = {}
         self._server = create_server(
             app,
+            map=sockets,
             host=conf.api.host_ip,
             port=conf.api.port,
             threads=conf.api.threads,
@@ -185,10 +198,12 @@ class _Server:
             # The server takes in a body before the API may judge it: past this it stops, with words of its own.
             max_request_body_size=_BODY_SLACK * conf.api.max_request_body_size,
         )
-        self._thread = threading.Thread(target=self._run, name="http")
-
-    def _run(self) -> None:
-        self._server.run()
+        # One a socket that is listened on; the map has their helpers, too.
+        self._doors: list[Any] = [
+            each for each in sockets.values() if isinstance(each, BaseWSGIServer)
+        ]
+        # A daemon: it never ends by itself, and what it still holds in the end are idle connections.
+        self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
 
     def start(self) -> None:
         """Begins to serve; the port is bound already."""
@@ -196,8 +211,22 @@ class _Server:
 
     def stop(self) -> None:
         """Ends: requests in progress are answered, no new ones are taken."""
-        self._server.close()
-        self._thread.join(5)
+        end = time.monotonic() + _LAST_ANSWERS
+        while True:
+            # Its sockets are closed in its own thread, which may be waiting for them just now.
+            for door in self._doors:
+                door.trigger.pull_trigger(partial(self._close, door))
+            if not any(door.active_channels for door in self._doors) or time.monotonic() > end:
+                return
+            time.sleep(0.01)
+
+    @staticmethod
+    def _close(door: Any) -> None:
+        door.del_channel()
+        door.socket.close()
+        for channel in list(door.active_channels.values()):
+            if not channel.requests:
+                channel.close_when_flushed = True
 
 
 if __name__ == "__main__":

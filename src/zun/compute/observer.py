@@ -12,6 +12,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError
@@ -31,7 +32,11 @@ from zun.work.metrics import WorkMetrics
 LOG = logging.getLogger(__name__)
 
 _LOOK_TIME = 10.0  # seconds for one look
+_LOOK_AGAIN = 1.0
 _LIST_TIME = 60.0
+
+#: Between the death and the end of one that is removed by force.
+_JUST_DIED = timedelta(seconds=10)
 
 _ALIVE = frozenset({Status.RUNNING, Status.PAUSED, Status.RESTARTING})
 
@@ -63,6 +68,7 @@ class Observer:
         self._listed = listed
         self._work = threading.Condition()
         self._pending: dict[str, None] = {}  # a set that keeps its order
+        self._looking: set[str] = set()
         self._deferred: set[str] = set()
         self._listing_due = False
         self._gap = False
@@ -138,18 +144,28 @@ class Observer:
     def _look_when_told(self) -> None:
         while True:
             with self._work:
-                self._work.wait_for(lambda: self._pending or self._stopping.is_set())
-                if self._stopping.is_set():
+                self._work.wait_for(lambda: self._next() or self._stopping.is_set())
+                uuid = self._next()
+                if uuid is None or self._stopping.is_set():
                     return
-                uuid = next(iter(self._pending))
                 del self._pending[uuid]
+                self._looking.add(uuid)
             try:
                 self._look(uuid)
             except DriverError as exc:
-                # The engine went away: when it is back, a gap in the events has all listed.
                 LOG.info("container %s can't be looked at: %s", uuid, exc)
+                if exc.retryable and not self._stopping.wait(_LOOK_AGAIN):
+                    self.look_at(uuid)  # no other event may come of what this one told
             except Exception:
                 LOG.exception("looking at container %s failed", uuid)
+            finally:
+                with self._work:
+                    self._looking.discard(uuid)
+                    self._work.notify_all()
+
+    def _next(self) -> str | None:
+        # Nobody else's: of two looks at once, the older could be written last.
+        return next((uuid for uuid in self._pending if uuid not in self._looking), None)
 
     def _list_when_due(self) -> None:
         while True:
@@ -210,9 +226,16 @@ class Observer:
         status = lifecycle.observe(row.status, facts.observed, auto_remove=row.auto_remove)
         changes = dict(seen.columns(row, status, facts))
         reason = seen.reason(row, status, facts)
-        if status is not row.status or reason is not None or status is not Status.ERROR:
+        # Why an operation failed stays until something new is seen; that it left a stopped container is not news.
+        stays = (
+            status is Status.ERROR
+            or (row.status is Status.ERROR and status is Status.STOPPED)
+            or not seen.differs(row, changes)
+        )
+        if reason is not None or not stays:
             changes["status_reason"] = reason
-        if seen.differs(row, changes) and not self._write(row, status, changes):
+        news = row.status not in lifecycle.IN_TRANSIT and seen.differs(row, changes)
+        if news and not self._write(row, status, changes):
             self.look_at(row.uuid)  # somebody wrote in between: look again
             return
         if row.auto_remove and _is_over(status, facts):
@@ -245,22 +268,39 @@ class Observer:
         if not (vanished or ill):
             return False
         action = Action.REBUILD if vanished else Action.REBOOT
-        should_run = row.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
-        params = {"force": True, "start": should_run} if vanished else {}
+        params = {"force": True, "start": self._ran(row)} if vanished else {}
         LOG.info("container %s is healed by a %s", row.uuid, action)
         try:
             self._intents.act(_itself(row), row.uuid, action, params, guarded=False)
         except ServiceError as exc:
             LOG.info("container %s can't be healed now: %s", row.uuid, exc)
-            with self._work:
-                self._deferred.add(row.uuid)
+            if not self._defer(row.uuid):
+                self.look_at(row.uuid)
         return True
+
+    def _ran(self, row: Container) -> bool:
+        """Whether one that vanished ran until then.
+
+        A removal by force kills it first, which may be seen as a death of its own; unless its user ended it.
+        """
+        if row.status in _ALIVE:
+            return True
+        if row.status is not Status.STOPPED or row.finished_at is None:
+            return False
+        if self._env.clock() - row.finished_at > _JUST_DIED:
+            return False
+        with self._env.db.read() as conn:
+            asked = operations.of_container(conn, row.uuid)
+        return not asked or asked[0].action not in (Action.STOP, Action.KILL)
 
 
 def _worth_a_look(row: Container, facts: Facts | None) -> bool:
     """Whether a listing leaves a doubt about a row."""
     if facts is None:
-        return row.status is not Status.ERROR and row.status not in lifecycle.IN_TRANSIT
+        # Deleted is what the observer writes before it opens the delete: there may have been no time for that.
+        unfinished = row.auto_remove and row.status is Status.DELETED
+        known = row.status is Status.ERROR or row.status in lifecycle.IN_TRANSIT
+        return unfinished or not known
     status = lifecycle.observe(row.status, facts.observed, auto_remove=row.auto_remove)
     unfinished = (row.auto_remove and _is_over(row.status, facts)) or (
         row.auto_heal and row.health == "unhealthy"

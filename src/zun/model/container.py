@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from zun.model.lifecycle import Action, Status
 
@@ -128,6 +128,65 @@ class Container:
     # From the open operation, if there is one (joined when read; never columns of their own).
     open_action: Action | None = None
     open_begun: bool = False
+
+    @property
+    def shown_command(self) -> Sequence[str]:
+        """What the user gave, else the image's own as far as it is known."""
+        return (self.image_command or ()) if self.command is None else self.command
+
+    @property
+    def shown_entrypoint(self) -> Sequence[str]:
+        """Likewise."""
+        return (self.image_entrypoint or ()) if self.entrypoint is None else self.entrypoint
+
+
+class Listed(NamedTuple):
+    """One row of a list: what its JSON shape shows, and nothing that costs time to take apart.
+
+    A field of type Any is JSON that stands for itself, never None, to be put into an answer as it is.
+    """
+
+    id: int
+    uuid: str
+    name: str
+    project_id: str
+    user_id: str
+    image: str
+    image_driver: str
+    image_pull_policy: str | None
+    shown_command: Any
+    shown_entrypoint: Any
+    status: Status
+    status_reason: str | None
+    cpu: float
+    cpu_policy: str
+    memory: int
+    disk: int
+    environment: Any
+    labels: Any
+    workdir: str | None
+    hostname: str | None
+    ports: Any
+    addresses: Any
+    restart_policy: Any
+    interactive: bool
+    tty: bool
+    auto_remove: bool
+    auto_heal: bool
+    security_groups: Any
+    healthcheck: Any
+    registry_id: str | None
+    host: str | None
+    runtime: str | None
+    privileged: bool
+    exit_code: int | None
+    health: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    open_action: Action | None
+    open_begun: bool
 
 
 #: Columns a user may sort a list by (contract 2.0; internal columns excluded by 13.2-46).

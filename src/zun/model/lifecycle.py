@@ -186,7 +186,9 @@ def fail(action: Action, before: Status, observed: Observed | None) -> Status:
     if fixed is not None:
         return fixed
     if before in _DURING:
-        before = _S.ERROR  # of an operation that a delete took the place of: it will not end any more
+        before = (
+            _S.ERROR
+        )  # of an operation that a delete took the place of: it will not end any more
     if observed is None:
         return before
     return observe(before, observed, auto_remove=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zun.bus import Bus, Refused, Why
-from zun.model.container import Container, Draft
+from zun.model.container import Container, Draft, Listed
 from zun.model.lifecycle import Action
 from zun.model.names import uuid_or_none
 from zun.model.operation import Event, Operation
@@ -54,7 +54,7 @@ class Containers:
             raise Conflict(f"Several containers are named {ident!r}; use a uuid.")
         return found[0]
 
-    def list(self, caller: Caller, query: ListQuery) -> Sequence[Container]:
+    def list(self, caller: Caller, query: ListQuery) -> Sequence[Listed]:
         """One page. Raises NotFound for a marker that the caller can't see."""
         scope = None if query.all_projects else caller.project_id
         with self._db.read() as conn:

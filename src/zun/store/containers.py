@@ -9,18 +9,19 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from zun.model.container import SORT_KEYS, Container
+from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import TRANSITIONS, Action, Status
-from zun.store.rows import columns_of, values_of
-from zun.store.schema import containers, operations
+from zun.store.rows import columns_of, names_of, values_of
+from zun.store.schema import Json, JsonAsIs, containers, operations
 
 _COLUMNS = columns_of(containers, Container)
-_NAMES = [c.name for c in _COLUMNS]
+_NAMES = names_of(_COLUMNS)
 _OPEN = operations.c.open_key == containers.c.uuid
 _SELECT = sa.select(*_COLUMNS, operations.c.action, operations.c.begun).select_from(
     containers.outerjoin(operations, _OPEN)
 )
 _BY_UUID = _SELECT.where(containers.c.uuid == sa.bindparam("uuid"))
+_UPDATE = containers.update().where(containers.c.uuid == sa.bindparam("of_uuid"))
 _DERIVED = frozenset({"id", "open_action", "open_begun"})
 
 
@@ -33,9 +34,38 @@ def _value(row: Any) -> Container:
     )
 
 
+def _shown(name: str) -> sa.ColumnElement[Any]:
+    """What a list selects for a field of `Listed`."""
+    column = containers.c[name.removeprefix("shown_")]
+    if not isinstance(column.type, Json):
+        return column
+    texts = [sa.type_coerce(column, sa.Text)]
+    if name.startswith("shown_"):
+        texts.append(sa.type_coerce(containers.c[f"image_{column.name}"], sa.Text))
+    empty = "[]" if name in _LISTS else "{}"
+    return sa.type_coerce(sa.func.coalesce(*texts, sa.literal_column(f"'{empty}'")), JsonAsIs)
+
+
+_LISTS = frozenset({"shown_command", "shown_entrypoint", "ports", "security_groups"})
+_SHOWN = sa.select(
+    *(_shown(name) for name in Listed._fields if not name.startswith("open_")),
+    operations.c.action,
+    operations.c.begun,
+).select_from(containers.outerjoin(operations, _OPEN))
+_STATUS_AT = Listed._fields.index("status")
+_STATUSES = {status.value: status for status in Status}
+
+
+def _listed(row: Any) -> Listed:
+    *plain, action, begun = row
+    plain[_STATUS_AT] = _STATUSES[plain[_STATUS_AT]]
+    return Listed._make((*plain, Action(action) if action else None, bool(begun)))
+
+
 def insert(conn: Connection, container: Container) -> None:
     """Adds the row."""
-    conn.execute(containers.insert().values(**values_of(containers, container, but=_DERIVED)))
+    # Values beside the statement, not in it: the same statement is compiled once, and taken apart never again.
+    conn.execute(containers.insert(), values_of(containers, container, but=_DERIVED))
 
 
 def get(conn: Connection, uuid: str) -> Container | None:
@@ -66,16 +96,16 @@ def page(
     project_id: str | None,
     filters: Mapping[str, Any],
     limit: int,
-    after: Container | None,
+    after: Container | Listed | None,
     sort_key: str,
     descending: bool,
-) -> list[Container]:
+) -> list[Listed]:
     """One page by keyset: the rows that follow `after` in the order of (`sort_key`, id).
 
     NULLs come first ascending and last descending, on every database.
     """
     assert sort_key in SORT_KEYS
-    query = _SELECT
+    query = _SHOWN
     if project_id is not None:
         query = query.where(containers.c.project_id == project_id)
     for key, wanted in filters.items():
@@ -86,7 +116,7 @@ def page(
     ranks = [] if not column.nullable else [sa.case((column.is_(None), 0), else_=1)]
     keys = [*ranks, column] if sort_key == "id" else [*ranks, column, containers.c.id]
     query = query.order_by(*(k.desc() if descending else k.asc() for k in keys)).limit(limit)
-    return [_value(row) for row in conn.execute(query)]
+    return [_listed(row) for row in conn.execute(query).all()]
 
 
 def _matches(key: str, wanted: Any) -> Any:
@@ -115,9 +145,7 @@ def _follows(column: sa.Column[Any], last: Any, last_id: int, descending: bool) 
 
 def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
     """Sets columns; whether the row is there."""
-    done = conn.execute(
-        containers.update().where(containers.c.uuid == uuid).values(updated_at=now, **changes)
-    )
+    done = conn.execute(_UPDATE, {"of_uuid": uuid, "updated_at": now, **changes})
     return done.rowcount == 1
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from zun.store.database import Database
 
-
-def _config(database: Database) -> Config:
-    config = Config()
-    config.set_main_option("script_location", "zun.store:migrations")
-    config.attributes["engine"] = database.engine
-    return config
+#: The newest of `migrations/versions`; a test holds it against what Alembic finds there.
+_HEAD = "0001"
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
     """Brings the schema to `revision`; does nothing if it is there already."""
-    command.upgrade(_config(database), revision)
+    if revision == "head" and current(database) == _HEAD:
+        return
+    # Only now: Alembic and what it brings take 0.1 s and 10 MiB, at every start.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "zun.store:migrations")
+    config.attributes["engine"] = database.engine
+    command.upgrade(config, revision)
 
 
 def current(database: Database) -> str | None:
@@ -36,8 +38,4 @@ def current(database: Database) -> str | None:
 
 def head() -> str:
     """The newest revision this code knows."""
-    config = Config()
-    config.set_main_option("script_location", "zun.store:migrations")
-    found = ScriptDirectory.from_config(config).get_current_head()
-    assert found is not None
-    return found
+    return _HEAD

@@ -143,8 +143,11 @@ def release_port(conn: Connection, uuid: str) -> None:
 
 
 def release_ports(conn: Connection, container_uuid: str) -> None:
-    """Frees all ports of a container."""
+    """Frees all ports of a container, and networks that have no other."""
+    mine = ports_of(conn, container_uuid)
     conn.execute(ports.delete().where(ports.c.container_uuid == container_uuid))
+    for port in mine:
+        delete_if_unused(conn, port.network_uuid)
 
 
 def address_taken(conn: Connection, network_uuid: str, address: str) -> bool:

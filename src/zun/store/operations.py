@@ -13,12 +13,15 @@ from sqlalchemy.exc import IntegrityError
 
 from zun.model.lifecycle import Action, Status
 from zun.model.operation import CLAIMABLE, CLAIMED, Event, EventKind, Operation, OperationState
-from zun.store.rows import columns_of, values_of
+from zun.store.rows import columns_of, names_of, values_of
 from zun.store.schema import events, operations
 
 _COLUMNS = columns_of(operations, Operation)
-_NAMES = [c.name for c in _COLUMNS]
+_NAMES = names_of(_COLUMNS)
 _SELECT = sa.select(*_COLUMNS)
+_CHANGE = operations.update().where(
+    operations.c.id == sa.bindparam("of_id"), operations.c.version == sa.bindparam("of_version")
+)
 _NO_ID = frozenset({"id"})
 
 
@@ -38,7 +41,7 @@ def open_(conn: Connection, operation: Operation) -> None:
     """Adds an open operation with its event `accepted`. Raises AlreadyOpen."""
     values = values_of(operations, operation, but=_NO_ID)
     try:
-        conn.execute(operations.insert().values(**values, open_key=operation.container_uuid))
+        conn.execute(operations.insert(), {**values, "open_key": operation.container_uuid})
     except IntegrityError as exc:
         raise AlreadyOpen from exc
     tell(conn, operation, EventKind.ACCEPTED, operation.created_at)
@@ -88,11 +91,8 @@ def next_due(conn: Connection, queue: str) -> datetime | None:
 def change(conn: Connection, operation: Operation, **changes: Any) -> Operation | None:
     """Sets columns if nobody wrote since `operation` was read; the new value, or None if somebody did."""
     version = operation.version + 1
-    done = conn.execute(
-        operations.update()
-        .where(operations.c.id == operation.id, operations.c.version == operation.version)
-        .values(version=version, **changes)
-    )
+    read = {"of_id": operation.id, "of_version": operation.version}
+    done = conn.execute(_CHANGE, {**read, "version": version, **changes})
     return replace(operation, version=version, **changes) if done.rowcount == 1 else None
 
 
@@ -190,18 +190,23 @@ def take_back(
             if held.state is OperationState.UNDOING
             else OperationState.PENDING
         )
-        new = change(conn, held, state=state, claimed_by=None, claimed_until=None, not_before=None)
+        # What was begun and not recorded counts as an attempt: the step may have had its effect.
+        new = change(
+            conn, held, state=state, attempts=held.attempts + 1,
+            claimed_by=None, claimed_until=None, not_before=None,
+        )  # fmt: skip
         if new is not None:
             tell(conn, new, EventKind.TAKEN_BACK, now, detail={"from": held.claimed_by})
             freed.append(new)
     return freed
 
 
-def renew(conn: Connection, by: str, epoch: int, until: datetime) -> None:
-    """Lengthens all leases of a claimant that is alive. Not a change: the version stays."""
+def renew(conn: Connection, by: str, epoch: int, until: datetime, uuids: Sequence[str]) -> None:
+    """Lengthens the leases a claimant has on these operations. Not a change: the version stays."""
     conn.execute(
         operations.update()
         .where(
+            operations.c.uuid.in_(uuids),
             operations.c.claimed_by == by,
             operations.c.claimed_epoch == epoch,
             operations.c.state.in_(sorted(CLAIMED)),
@@ -221,15 +226,16 @@ def tell(
 ) -> None:
     """Adds an event of an operation."""
     conn.execute(
-        events.insert().values(
-            operation_uuid=operation.uuid,
-            container_uuid=operation.container_uuid,
-            project_id=operation.project_id,
-            kind=kind,
-            step=step,
-            detail=detail,
-            created_at=now,
-        )
+        events.insert(),
+        {
+            "operation_uuid": operation.uuid,
+            "container_uuid": operation.container_uuid,
+            "project_id": operation.project_id,
+            "kind": kind,
+            "step": step,
+            "detail": detail,
+            "created_at": now,
+        },
     )
 
 

@@ -47,6 +47,17 @@ class Json(sa.types.TypeDecorator[Any]):
         return None if value is None else orjson.loads(value)
 
 
+class JsonAsIs(sa.types.TypeDecorator[Any]):
+    """JSON text on its way into an answer: nobody takes it apart. Never of SQL NULL."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        """What orjson writes out as it is."""
+        return orjson.Fragment
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value)

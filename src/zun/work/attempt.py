@@ -73,9 +73,10 @@ class Attempt:
         operation = self._operation
         with self._env.db.read() as conn:
             container = containers.get(conn, operation.container_uuid)
-        if container is None or operation.cancelling:
-            # A row that is gone needs nothing; a cancelled operation leaves all to its successor.
-            return self._close_cancelled()
+        if container is None:
+            return self._cancel(lambda conn: settle.forget(conn, operation.container_uuid))
+        if operation.cancelling:
+            return self._cancel(lambda conn: None)  # its successor does what is to be done
         if operation.state is OperationState.UNDOING:
             return self._undo_one(container) if operation.position else self._settle(container)
         if operation.position == len(operation.steps):
@@ -149,7 +150,9 @@ class Attempt:
             pause = _backoff(attempts)
             if now + timedelta(seconds=pause) < operation.deadline:
                 return self._wait(name, error, attempts, pause, OperationState.PENDING)
-            error = TimedOut(f"Gave up after {attempts} attempts: {error.public}")
+            # That the time is over is no reason: what it was lost on is.
+            why = operation.error if isinstance(error, TimedOut) else None
+            error = TimedOut(f"Gave up after {attempts} attempts: {why or error.public}")
         LOG.warning(
             "%s of container %s failed at %s: %s",
             operation.action, operation.container_uuid, name, error.public,
@@ -171,16 +174,17 @@ class Attempt:
         self, name: str, error: DriverError, attempts: int, pause: float, state: OperationState
     ) -> Written:
         operation, now = self._operation, self._env.clock()
+        undoing = operation.state is OperationState.UNDOING  # then `error` is why it is undone
         again = {"error": error.public, "attempt": attempts, "retry_in_seconds": round(pause, 1)}
         with self._env.db.write() as conn:
             new = operations.change(
                 conn, operation, state=state, attempts=attempts,
                 not_before=now + timedelta(seconds=pause), claimed_by=None, claimed_until=None,
-                **({} if operation.state is OperationState.UNDOING else {"error": error.public}),
+                **({} if undoing else {"error": error.public}),
             )  # fmt: skip
             if new is None:
                 return Outcome.FENCED, None
-            if attempts == 1 or error.public != operation.error:
+            if attempts == 1 or (not undoing and error.public != operation.error):
                 LOG.info("%s of %s waits: %s", operation.action, operation.container_uuid, error)
                 operations.tell(conn, new, EventKind.STEP_FAILED, now, step=name, detail=again)
         return Outcome.WAITING, new
@@ -267,8 +271,8 @@ class Attempt:
         self._at("settled", str(state))
         return Outcome.CLOSED, new
 
-    def _close_cancelled(self) -> Written:
-        return self._close(lambda conn: None, OperationState.CANCELLED, EventKind.CANCELLED)
+    def _cancel(self, finish: Callable[[Connection], None]) -> Written:
+        return self._close(finish, OperationState.CANCELLED, EventKind.CANCELLED)
 
     # ---- helpers
 

@@ -138,6 +138,9 @@ class Runner:
             with self._env.db.read() as conn:
                 waiting = operations.claimable(conn, self._queue, now, free)
                 due = operations.next_due(conn, self._queue) if not waiting else None
+            # One whose lease we lost is worked on here until its next write fails: not twice at once.
+            with self._idle:
+                waiting = [o for o in waiting if o.uuid not in self._mine]
             if not waiting:
                 until = (due - now).total_seconds() if due else self._settings.poll
                 return min(max(until, 0.01), self._settings.poll)
@@ -164,8 +167,11 @@ class Runner:
                 continue
             until = self._env.clock() + timedelta(seconds=self._settings.lease)
             try:
+                # Only of what is worked on: one that was dropped must be found by its lease.
+                with self._idle:
+                    mine = list(self._mine)
                 with self._env.db.write() as conn:
-                    operations.renew(conn, self._claimant.name, self._claimant.epoch, until)
+                    operations.renew(conn, self._claimant.name, self._claimant.epoch, until, mine)
             except Exception:
                 LOG.exception("the leases of %s can't be renewed", self._claimant.name)
 

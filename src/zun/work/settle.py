@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from zun.drivers.runtime import Facts
 from zun.model import lifecycle
 from zun.model.lifecycle import Action
+from zun.model.operation import OperationState
 from zun.store import containers, hosts, networks, operations
 from zun.work import facts as seen
 from zun.work.context import StepContext
@@ -18,7 +19,10 @@ from zun.work.context import StepContext
 def look(ctx: StepContext) -> Facts | None:
     """What the engine shows of the container; None where there is nothing to look at. Raises DriverError."""
     means = ctx.env.means
-    if means is None or ctx.container.host is None or ctx.operation.action is Action.DELETE:
+    deleted = (
+        ctx.operation.action is Action.DELETE and ctx.operation.state is OperationState.RUNNING
+    )
+    if means is None or ctx.container.host is None or deleted:
         return None
     return means.runtime.inspect(ctx.container.uuid, ctx.deadline)
 
@@ -29,14 +33,14 @@ def done(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
     observed = facts.observed if facts else None
     status = lifecycle.settle(ctx.operation.action, container.status, observed)
     if status is None:
-        hosts.release(conn, container.uuid)
-        networks.release_ports(conn, container.uuid)
+        forget(conn, container.uuid)
         containers.delete(conn, container.uuid)
         operations.forget_container(conn, container.uuid)
         return
     changes = dict(seen.columns(container, status, facts))
     changes["status_reason"] = seen.reason(container, status, facts) if facts else None
-    containers.update(conn, container.uuid, now, **changes)
+    if not containers.update(conn, container.uuid, now, **changes):
+        forget(conn, container.uuid)
 
 
 def failed(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
@@ -46,4 +50,11 @@ def failed(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
     status = lifecycle.fail(operation.action, operation.prior_status, observed)
     changes: dict[str, Any] = dict(seen.columns(container, status, facts))
     changes["status_reason"] = operation.error
-    containers.update(conn, container.uuid, ctx.env.clock(), **changes)
+    if not containers.update(conn, container.uuid, ctx.env.clock(), **changes):
+        forget(conn, container.uuid)
+
+
+def forget(conn: Connection, uuid: str) -> None:
+    """Gives back what the records hold for a container that has no row; its host's things are the reaper's."""
+    hosts.release(conn, uuid)
+    networks.release_ports(conn, uuid)

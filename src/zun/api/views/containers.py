@@ -13,7 +13,7 @@ from typing import Any
 from zun.api.views.links import Urls
 from zun.api.views.status_detail import status_detail
 from zun.model import lifecycle
-from zun.model.container import Container
+from zun.model.container import Container, Listed
 
 JSON = dict[str, Any]
 
@@ -24,9 +24,8 @@ _LISTS = ("command", "entrypoint", "ports", "security_groups")
 _OBJECTS = ("environment", "labels", "addresses", "restart_policy", "healthcheck")
 
 
-def _fields(row: Container, now: datetime) -> JSON:
+def _fields(row: Container | Listed, now: datetime) -> JSON:
     action = row.open_action
-    command, entrypoint = row.command, row.entrypoint
     return {
         "uuid": row.uuid,
         "name": row.name,
@@ -35,8 +34,8 @@ def _fields(row: Container, now: datetime) -> JSON:
         "image": row.image,
         "image_driver": row.image_driver,
         "image_pull_policy": row.image_pull_policy,
-        "command": (row.image_command or []) if command is None else command,
-        "entrypoint": (row.image_entrypoint or []) if entrypoint is None else entrypoint,
+        "command": row.shown_command,
+        "entrypoint": row.shown_entrypoint,
         "status": row.status,
         "status_reason": row.status_reason,
         "status_detail": status_detail(row, now),
@@ -91,7 +90,7 @@ def created(row: Container, *, urls: Urls, hidden: Hidden, now: datetime) -> JSO
     return fields
 
 
-def many(rows: Iterable[Container], *, hidden: Hidden, now: datetime) -> list[JSON]:
+def many(rows: Iterable[Container | Listed], *, hidden: Hidden, now: datetime) -> list[JSON]:
     """As lists answer: without links; visibility is asked once for each owner."""
     known: dict[tuple[str, str], frozenset[str]] = {}
     items: list[JSON] = []

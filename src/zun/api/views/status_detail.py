@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from zun.model.container import Container
+from zun.model.container import Container, Listed
 from zun.model.lifecycle import Status
 
 _UNITS = ((86_400, "days"), (3_600, "hours"), (60, "mins"))
@@ -20,7 +20,7 @@ def age(since: datetime, now: datetime) -> str:
     return f"{seconds} seconds"
 
 
-def status_detail(container: Container, now: datetime) -> str | None:
+def status_detail(container: Container | Listed, now: datetime) -> str | None:
     """What the runtime would say of it; None while there is nothing to say."""
     status = container.status
     if status is Status.RUNNING or status is Status.PAUSED:
@@ -36,7 +36,7 @@ def status_detail(container: Container, now: datetime) -> str | None:
     return None
 
 
-def _ended(container: Container, now: datetime) -> str | None:
+def _ended(container: Container | Listed, now: datetime) -> str | None:
     if container.exit_code is None or container.finished_at is None:
         return None
     text = f"Exited({container.exit_code}) {age(container.finished_at, now)} ago"

@@ -14,6 +14,8 @@ from typing import Any
 from zun.drivers import errors
 from zun.drivers.docker.client import clean
 
+#: An engine that was killed in the middle of a start does not know that the container runs, and can't start it again.
+_LOST = re.compile(r"\btask \w+: already exists")
 _NOT_RUNNABLE = frozenset({126, 127})
 _OCI = re.compile(r"OCI runtime|oci runtime")
 _EXEC = re.compile(r'exec: "(?P<command>[^"]*)": (?P<why>.*?)(: unknown)?$')
@@ -34,6 +36,10 @@ def start_error(error: errors.DriverError, raw: Mapping[str, Any] | None) -> err
         return errors.NotFound("cannot start the container: the container engine does not know it")
     state = raw["State"]
     text = str(state.get("Error") or "")
+    if _LOST.search(text) or _LOST.search(error.public):
+        return errors.Rejected(
+            "cannot start the container: the container engine lost track of it in a crash; rebuild it"
+        )
     refused = state.get("ExitCode") in _NOT_RUNNABLE or _OCI.search(text)
     if text and not isinstance(error, errors.Conflict | errors.NotFound) and refused:
         return errors.Rejected(f"cannot start the container: {why(text)}")

@@ -72,8 +72,17 @@ def _filters(down_after: timedelta) -> Sequence[tuple[str, Filter]]:
             "unable to limit disk",
             lambda r, h, now: not r.wants_disk_quota or h.inventory.disk_quota_supported,
         ),
-        ("short of CPU", lambda r, h, now: h.cpu_used + r.cpu <= h.cpus + 1e-9),
-        ("short of memory", lambda r, h, now: h.mem_used + r.memory <= h.memory),
+        # Whatever may be promised to all together: no single one gets more than is really there.
+        (
+            "short of CPU",
+            lambda r, h, now: r.cpu <= h.inventory.cpus and h.cpu_used + r.cpu <= h.cpus + 1e-9,
+        ),
+        (
+            "short of memory",
+            lambda r, h, now: (
+                r.memory <= h.inventory.mem_total and h.mem_used + r.memory <= h.memory
+            ),
+        ),
         ("short of disk", lambda r, h, now: h.disk_used + r.disk <= h.disk),
     )
 

@@ -31,12 +31,19 @@ class Step:
     undo_in: Callable[[Connection, StepContext], Mapping[str, Any]] | None = None
 
 
+def _emptied(*columns: str) -> Callable[[Connection, StepContext], Mapping[str, Any]]:
+    """What the row showed of an effect that is taken back."""
+    return lambda conn, ctx: dict.fromkeys(columns)
+
+
 STEPS: Mapping[str, Step] = {
     kinds.PLACE: Step(on_host=False, do_in=place.place, undo_in=place.give_back),
-    kinds.FILES: Step(do=files.inject, undo=files.remove),
-    kinds.PORTS: Step(do=ports.connect, undo=ports.disconnect),
+    kinds.FILES: Step(do=files.inject, undo=files.remove, undo_in=_emptied("mounts")),
+    kinds.PORTS: Step(do=ports.connect, undo=ports.disconnect, undo_in=_emptied("addresses")),
     kinds.IMAGE: Step(do=image.ensure),
-    kinds.RUNTIME_CREATE: Step(do=runtime.create, undo=runtime.destroy),
+    kinds.RUNTIME_CREATE: Step(
+        do=runtime.create, undo=runtime.destroy, undo_in=_emptied("container_id", "ports")
+    ),
     kinds.RUNTIME_START: Step(do=runtime.start),
     kinds.RUNTIME_STOP: Step(do=runtime.stop),
     kinds.RUNTIME_PAUSE: Step(do=runtime.pause),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from zun.drivers.errors import NotFound, Unsupported
+from zun.drivers.errors import Conflict, NotFound, Unsupported
 from zun.drivers.runtime import CanPause, CanSignal, HealthCheck, Plan
 from zun.model.container import Container
+from zun.model.lifecycle import Observed
 from zun.work import kinds
 from zun.work.context import Recording, StepContext
 from zun.work.steps import ports
 
 #: Seconds a container is given to end by itself before a delete with `stop` kills it (contract 2.4).
 _DELETE_GRACE = 10
+
+_OVER = frozenset({Observed.EXITED, Observed.DEAD})
 
 
 def create(ctx: StepContext) -> Recording:
@@ -72,12 +75,20 @@ def destroy(ctx: StepContext) -> None:
 def start(ctx: StepContext) -> Recording:
     """Starts the container; where the engine has lost its network, makes that again first."""
     runtime = ctx.env.on_host().runtime
+    if ctx.operation.attempts and _was_started(ctx):
+        return Recording()
     try:
         runtime.start(ctx.container.uuid, ctx.deadline)
     except NotFound:
         ports.stand_again(ctx)
         runtime.start(ctx.container.uuid, ctx.deadline)
     return Recording()
+
+
+def _was_started(ctx: StepContext) -> bool:
+    """Whether an earlier attempt at this step had its effect: a command that has ended since must not run twice."""
+    facts = ctx.env.on_host().runtime.inspect(ctx.container.uuid, ctx.deadline)
+    return facts.started_at is not None and facts.started_at != ctx.container.started_at
 
 
 def stop(ctx: StepContext) -> Recording:
@@ -107,7 +118,12 @@ def signal(ctx: StepContext) -> Recording:
     runtime = ctx.env.on_host().runtime
     if not isinstance(runtime, CanSignal):
         raise Unsupported("The runtime of this host can't signal.")
-    runtime.signal(ctx.container.uuid, wanted, ctx.deadline)
+    try:
+        runtime.signal(ctx.container.uuid, wanted, ctx.deadline)
+    except Conflict:
+        # After a crash, a container that the signal has ended refuses it the second time.
+        if runtime.inspect(ctx.container.uuid, ctx.deadline).observed not in _OVER:
+            raise
     return Recording()
 
 

@@ -1,0 +1,1 @@
+"""Measures the service beside its floors: `python -m bench`, from the root of the checkout."""

@@ -1,0 +1,105 @@
+"""Load on one URL for a bounded time: by `wrk` where it is installed, else by threads of ours."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.figures import Sample
+
+CONNECTIONS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a server bore: answers a second, their milliseconds, and those of processor time it took for each."""
+
+    rate: float
+    count: int
+    p50: float
+    p99: float
+    cpu: float = 0.0
+
+
+def put(
+    port: int, path: str, headers: Mapping[str, str], seconds: int, pid: int | None = None
+) -> Load:
+    """Asks again and again over `CONNECTIONS` connections. Raises RuntimeError where an answer is not a 200.
+
+    `pid` is the server's process.
+    """
+    before = _cpu(pid)
+    borne = (_wrk if shutil.which("wrk") else _threads)(port, path, headers, seconds)
+    return replace(borne, cpu=(_cpu(pid) - before) / max(borne.count, 1))
+
+
+def _cpu(pid: int | None) -> float:
+    """Milliseconds of processor time a process has had."""
+    if pid is None:
+        return 0.0
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+_UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+
+
+def _wrk(port: int, path: str, headers: Mapping[str, str], seconds: int) -> Load:
+    given = [word for key, value in headers.items() for word in ("-H", f"{key}: {value}")]
+    told = subprocess.run(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "--latency", *given,
+         f"http://127.0.0.1:{port}{path}"],
+        capture_output=True, text=True, check=True, timeout=seconds + 60,
+    ).stdout  # fmt: skip
+    if "Non-2xx" in told or "Socket errors" in told:
+        raise RuntimeError(told)
+
+    def quantile(share: str) -> float:
+        found = re.search(rf"^\s+{share}%\s+([\d.]+)(us|ms|s|m)$", told, re.MULTILINE)
+        assert found, told
+        return float(found[1]) * _UNITS[found[2]]
+
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", told)
+    count = re.search(r"(\d+) requests in", told)
+    assert rate and count, told
+    return Load(rate=float(rate[1]), count=int(count[1]), p50=quantile("50"), p99=quantile("99"))
+
+
+def _threads(port: int, path: str, headers: Mapping[str, str], seconds: int) -> Load:
+    times: list[float] = []
+    wrong: list[int] = []
+    end = time.perf_counter() + seconds
+
+    def work() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        while (begun := time.perf_counter()) < end:
+            connection.request("GET", path, headers=dict(headers))
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                wrong.append(answer.status)
+                return
+            times.append((time.perf_counter() - begun) * 1000)
+
+    threads = [threading.Thread(target=work) for _ in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        raise RuntimeError(f"{path} answered {wrong[0]}")
+    all_of_them = Sample(values=times)
+    return Load(
+        rate=len(times) / seconds,
+        count=len(times),
+        p50=all_of_them.median,
+        p99=all_of_them.quantile(0.99),
+    )

@@ -1,0 +1,161 @@
+"""No statement that the service really issues reads a whole table: the traffic of a working house, explained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.support.house import OTHER_PROJECT, PROJECT, Rig, caller, quick_settings
+from tests.support.rows import NOW
+from tests.unit.conftest import Start
+
+from zun.compute.reaper import Reaper, ReaperSettings
+from zun.model.container import FILTERS, SORT_KEYS, Draft
+from zun.model.lifecycle import Action
+from zun.service.queries import ListQuery
+from zun.store import containers, hosts, networks, operations
+from zun.work.metrics import WorkMetrics
+from zun.work.runner import take_back_expired
+
+#: Tables that grow with the number of containers. The others have a row a host or a project.
+GROWING = {"containers", "operations", "events", "claims", "ports"}
+
+
+class Recorder:
+    """Every statement an engine executes, once each, with the parameters it first had."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.seen: dict[str, Any] = {}
+        self._engine = engine
+        sa.event.listen(engine, "before_cursor_execute", self._saw)
+
+    def _saw(self, conn: Any, cursor: Any, text: str, parameters: Any, *rest: Any) -> None:
+        if re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT)\b", text):
+            self.seen.setdefault(text, parameters)
+
+    def plans(self) -> dict[str, list[str]]:
+        """statement -> the lines of SQLite's plan for it."""
+        sa.event.remove(self._engine, "before_cursor_execute", self._saw)
+        with self._engine.connect() as conn:
+            return {
+                text: [
+                    row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters)
+                ]
+                for text, parameters in self.seen.items()
+            }
+
+
+def scans(plans: dict[str, list[str]]) -> list[str]:
+    """The statements that read all of a table that grows."""
+    return [
+        f"{text}\n  -> {line}"
+        for text, plan in plans.items()
+        for line in plan
+        if (found := re.match(r"SCAN (?:TABLE )?(\w+)", line)) and found[1] in GROWING
+    ]
+
+
+@pytest.fixture
+def rig(start: Start) -> Rig:
+    return start(settings=quick_settings(unique_names="project"))
+
+
+def _life(rig: Rig) -> None:
+    """One of everything that containers go through."""
+    service = rig.house.services.containers
+    draft = Draft(image="busybox", run=True, name="web", restart_policy={"Name": "no"})
+    one = rig.create(draft)
+    row = rig.settled(one.uuid)
+    for action in (Action.PAUSE, Action.UNPAUSE, Action.STOP, Action.START, Action.REBUILD):
+        assert row is not None
+        service.act(caller(), row, action)
+        row = rig.settled(one.uuid)
+    assert row is not None
+    service.rename(caller(), row, "other")
+    rig.fakes.runtime.die(one.uuid, 1)
+    row = rig.until(one.uuid, "Stopped")
+    service.find(caller(), one.uuid)
+    service.find(caller(), "other")
+    service.action(row, service.actions(row)[0].request_id)
+    broken = rig.create(replace(draft, image="b", name="two", command=["/no/such"]))
+    rig.settled(broken.uuid)
+    rig.fakes.runtime.gap()
+    for other in (row, broken):
+        service.delete(caller(), other, force=True, stop=False)
+        rig.settled(other.uuid)
+
+
+def _lists(rig: Rig) -> None:
+    one = rig.create(Draft(image="busybox"), caller(PROJECT))
+    row = rig.settled(one.uuid)
+    assert row is not None
+    service = rig.house.services.containers
+    values = {**dict.fromkeys(FILTERS, "x"), "memory": 4, "auto_remove": True, "status": "Running"}
+    values["task_state"] = "container_stopping"
+    for key in FILTERS:
+        service.list(caller(), ListQuery(limit=10, filters={key: values[key]}))
+    for key in SORT_KEYS:
+        for descending in (False, True):
+            for marker in (None, one.uuid):
+                query = ListQuery(limit=10, sort_key=key, descending=descending, marker=marker)
+                service.list(caller(), query)
+    for key in ("name", "host", "status"):
+        everybody = ListQuery(limit=10, filters={key: values[key]}, all_projects=True)
+        service.list(caller(OTHER_PROJECT), everybody)
+
+
+def _housekeeping(rig: Rig) -> None:
+    env = rig.house.agent._env
+    take_back_expired(rig.db, env, rig.house.conductor._bus, rig.house.metrics)
+    with rig.db.write() as conn:
+        operations.expire(conn, NOW, 1000)
+        operations.take_back(conn, NOW, by="x", epoch=3)
+        operations.renew(conn, "x", 1, NOW, ["a", "b"])
+        operations.forget_container(conn, "x")
+        networks.release_ports(conn, "x")
+        containers.on_host(conn, "host-1")
+        hosts.release(conn, "x")
+    for queue in ("@conductor", "host:host-1"):
+        with rig.db.read() as conn:
+            operations.claimable(conn, queue, NOW, 4)
+            operations.next_due(conn, queue)
+    metrics: WorkMetrics = rig.house.metrics
+    Reaper(env, ReaperSettings(), metrics).sweep([])
+
+
+@pytest.mark.parametrize("traffic", [_life, _lists, _housekeeping], ids=lambda f: f.__name__[1:])
+def test_nothing_reads_a_whole_table(rig: Rig, traffic: Callable[[Rig], None]) -> None:
+    recorder = Recorder(rig.db.engine)
+    traffic(rig)
+    plans = recorder.plans()
+    assert len(plans) > 10
+    assert scans(plans) == []
+
+
+def test_a_page_of_a_project_comes_off_the_index_in_order(rig: Rig) -> None:
+    recorder = Recorder(rig.db.engine)
+    one = rig.settled(rig.create().uuid)
+    assert one is not None
+    recorder.seen.clear()
+    for key in ("id", "name"):
+        for marker in (None, one.uuid):
+            query = ListQuery(limit=10, sort_key=key, marker=marker)
+            rig.house.services.containers.list(caller(), query)
+    lists = {t: p for t, p in recorder.plans().items() if "ORDER BY containers" in t}
+    assert len(lists) >= 4
+    for text, plan in lists.items():
+        assert any("containers USING INDEX ix_containers_project_id" in line for line in plan), text
+        assert any("operations USING INDEX" in line and "open_key" in line for line in plan), plan
+        assert not any("TEMP B-TREE" in line for line in plan), (text, plan)
+
+
+def test_the_test_can_tell_a_scan(rig: Rig) -> None:
+    recorder = Recorder(rig.db.engine)
+    with rig.db.read() as conn:
+        conn.execute(sa.text("SELECT uuid FROM containers WHERE workdir = 'x'"))
+    [found] = scans({t: p for t, p in recorder.plans().items() if "workdir" in t})
+    assert "SCAN containers" in found
