@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from zun.drivers.runtime import Facts
 from zun.model import lifecycle
 from zun.model.lifecycle import Action
-from zun.store import containers, hosts, networks, operations
+from zun.store import containers, removal
 from zun.work import facts as seen
 from zun.work.context import StepContext
 
@@ -29,10 +29,7 @@ def done(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
     observed = facts.observed if facts else None
     status = lifecycle.settle(ctx.operation.action, container.status, observed)
     if status is None:
-        hosts.release(conn, container.uuid)
-        networks.release_ports(conn, container.uuid)
-        containers.delete(conn, container.uuid)
-        operations.forget_container(conn, container.uuid)
+        removal.remove_container(conn, container.uuid)
         return
     changes = dict(seen.columns(container, status, facts))
     changes["status_reason"] = seen.reason(container, status, facts) if facts else None
