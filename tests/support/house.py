@@ -23,9 +23,13 @@ from zun.store import containers, migrate, operations
 from zun.store.database import Database
 from zun.work.context import WorkSettings
 from zun.work.runner import RunnerSettings
+from zun.work.secrets import Secrets
 
 PROJECT = "11111111111111111111111111111111"
 OTHER_PROJECT = "22222222222222222222222222222222"
+
+#: Of the secrets in these houses' databases.
+KEY = "0123456789abcdef" * 2
 
 #: Long enough for any of it on a busy machine; nothing is asserted about how long it took.
 PATIENCE = 30.0
@@ -143,6 +147,7 @@ def make(path: Path, fakes: Fakes, settings: wiring.Settings | None = None, **kw
             volumes=fakes.volumes,
         )
 
+    kwargs.setdefault("secrets", Secrets([KEY]))
     house = wiring.build(db, "host-1", drivers, settings or quick_settings(), **kwargs)
     return Rig(house, fakes)
 
