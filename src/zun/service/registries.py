@@ -34,7 +34,8 @@ class RegistryDraft:
 def find(conn: Connection, caller: Caller, ident: str, field: str = "") -> Registry:
     """The registry of this uuid, else of exactly this name, that the caller may know of (contract 2.0).
 
-    `field`: where the caller named it, for the error. Raises NotFound, also for one of another project; Conflict where several have the name.
+    `field`: where the caller named it, for the error. Raises NotFound, also for one of another project; Conflict
+    where several have the name.
     """
     scope = None if caller.is_admin else caller.project_id
     uuid = uuid_or_none(ident)
