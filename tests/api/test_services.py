@@ -55,6 +55,17 @@ def test_force_down_and_back(api: Any) -> None:
     assert _service(api)["state"] == "up"
 
 
+def test_a_host_that_is_forced_down_is_asked_nothing(api: Any) -> None:
+    api.seed_host()
+    row = api.seed()
+    path = f"/v1/containers/{row.uuid}/logs"
+    assert api.get(path).status == 200
+    _put(api, "force_down", forced_down="true")
+    refused = api.get(path)
+    assert (refused.status, "retry-after" in refused.headers) == (503, False)
+    assert api.get(f"/v1/containers/{row.uuid}").status == 200
+
+
 def test_parameters_come_by_body_too(api: Any) -> None:
     api.seed_host()
     done = api.request("PUT", f"{S}/force_down", json={**ONE, "forced_down": True}, **ADMIN)

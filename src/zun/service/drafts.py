@@ -22,6 +22,7 @@ from zun.service.caller import Caller
 from zun.service.errors import Conflict, Invalid, NotFound
 from zun.service.settings import ServiceSettings
 from zun.store import containers, hosts, networks
+from zun.store import registries as stored_registries
 from zun.work.clock import Clock
 
 
@@ -90,7 +91,10 @@ def _row(
 def _registry(conn: Connection, caller: Caller, draft: Draft) -> str | None:
     if draft.registry is None:
         return None
-    return registries.find(conn, caller, draft.registry, "registry: ").uuid
+    uuid = registries.find(conn, caller, draft.registry, "registry: ").uuid
+    if stored_registries.get(conn, uuid, hold=True) is None:
+        raise NotFound(f"registry: Registry {uuid} was just removed.", slug="registry-not-found")
+    return uuid
 
 
 def _disk(conn: Connection, draft: Draft, settings: ServiceSettings) -> int:

@@ -33,9 +33,10 @@ def insert(conn: Connection, registry: Registry) -> None:
     conn.execute(registries.insert().values(**values_of(registries, registry, but=_NO_ID)))
 
 
-def get(conn: Connection, uuid: str) -> Registry | None:
-    """The registry of this uuid, or None."""
-    row = conn.execute(_SELECT.where(registries.c.uuid == uuid)).first()
+def get(conn: Connection, uuid: str, *, hold: bool = False) -> Registry | None:
+    """The registry of this uuid, or None. `hold`: it can't be removed before this transaction ends."""
+    query = _SELECT.where(registries.c.uuid == uuid)
+    row = conn.execute(query.with_for_update(read=True) if hold else query).first()
     return None if row is None else _value(row)
 
 
