@@ -168,7 +168,10 @@ def test_a_container_names_its_registry(api: Any) -> None:
     for ident in ("nosuch", new_uuid()):
         refused = api.post(C, json={"image": "team/app", "registry": ident})
         assert (refused.status, refused.error["code"]) == (404, "container.registry-not-found")
-    assert api.post(C, json={"image": "team/app", "registry": made["uuid"]}, project="p2").status == 404
+    assert (
+        api.post(C, json={"image": "team/app", "registry": made["uuid"]}, project="p2").status
+        == 404
+    )
     old = api.post(C, json={"image": "team/app", "registry": "mine"}, version="1.30")
     assert (old.status, old.error["code"]) == (400, "container.invalid-param-in-version")
 

@@ -21,6 +21,8 @@ from tests.support.house import (
     running,
 )
 
+from zun import conf
+from zun.cmd import wiring
 from zun.drivers.errors import Rejected
 from zun.drivers.fake import FakeRuntime
 from zun.drivers.fake.runtime import CAPABILITIES, INVENTORY
@@ -145,6 +147,19 @@ def test_drift_is_found(still: Rig) -> None:
 )
 def test_cpus_are_counted_in_thousandths(cpu: float, counted: int) -> None:
     assert milli(cpu) == counted
+
+
+def test_the_configuration_reaches_the_use_cases(tmp_path: Path) -> None:
+    assert wiring.settings_of(conf.load([])).service.quota == QuotaSettings()
+    path = tmp_path / "zun.conf"
+    path.write_text(
+        "[quota]\ncontainers = 1\ncpu = -1\nmemory = 3\ndisk = 4\ndriver = NoopQuotaDriver\n"
+    )
+    said = wiring.settings_of(conf.load([path])).service.quota
+    assert said == QuotaSettings(containers=1, cpu=-1, memory=3, disk=4, enforced=False)
+    path.write_text("[quota]\ncpu = -2\n")
+    with pytest.raises(conf.ConfigError, match="cpu"):
+        conf.load([path])
 
 
 # ---- disk (contract 13.2-11): who names none gets the default where the host can limit disk

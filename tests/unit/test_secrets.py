@@ -18,7 +18,7 @@ from zun.drivers.image import Credentials
 from zun.model.container import Container, Draft
 from zun.service.errors import Conflict, NotFound
 from zun.service.registries import RegistryDraft
-from zun.store import migrate, registries, schema
+from zun.store import registries, schema
 from zun.store.database import Database
 from zun.work.clock import utcnow
 from zun.work.secrets import BadKey, Secrets, Unreadable
@@ -303,16 +303,3 @@ def test_registries_of_others_and_in_use(tmp_path: Path) -> None:
         rig.house.services.containers.delete(caller(), made, force=True, stop=False)
         rig.settled(made.uuid)
         service.delete(service.find(caller(), uuid))
-
-
-def test_migrations_make_what_the_schema_says(tmp_path: Path) -> None:
-    db = Database(f"sqlite:///{tmp_path / 'zun.sqlite'}")
-    migrate.upgrade(db)
-    found = sa.inspect(db.engine)
-    for table in schema.metadata.sorted_tables:
-        assert {c["name"]: c["nullable"] for c in found.get_columns(table.name)} == {
-            c.name: c.nullable for c in table.columns
-        }, table.name
-        indexes = {str(i["name"]) for i in found.get_indexes(table.name)}
-        assert {str(i.name) for i in table.indexes} <= indexes, table.name
-    db.close()

@@ -73,6 +73,9 @@ registries = sa.Table(
     sa.Index(None, "project_id", "id"),
     sa.Index(None, "project_id", "name"),
     sa.Index(None, "name"),
+    sa.Index(None, "domain"),
+    sa.Index(None, "username"),
+    sa.Index(None, "user_id"),
 )
 
 containers = sa.Table(

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_registries")),
         sa.UniqueConstraint("uuid", name=op.f("uq_registries_uuid")),
     )
+    op.create_index(op.f("ix_registries_domain"), "registries", ["domain"], unique=False)
     op.create_index(op.f("ix_registries_name"), "registries", ["name"], unique=False)
     op.create_index(
         op.f("ix_registries_project_id_id"), "registries", ["project_id", "id"], unique=False
@@ -56,6 +57,8 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_registries_project_id_name"), "registries", ["project_id", "name"], unique=False
     )
+    op.create_index(op.f("ix_registries_user_id"), "registries", ["user_id"], unique=False)
+    op.create_index(op.f("ix_registries_username"), "registries", ["username"], unique=False)
     op.create_table(
         "containers",
         sa.Column(
