@@ -20,8 +20,8 @@ def reserve(conn: Connection, project_id: str, wanted: Amounts, settings: QuotaS
 
     For a change of size, `wanted` is the difference; what is negative is given back.
     """
-    limits = _effective(conn, project_id, settings)
-    if quotas.take(conn, project_id, wanted, limits):
+    limits = quotas.take(conn, project_id, wanted, settings.limits, enforced=settings.enforced)
+    if limits is None:
         return
     used = quotas.used(conn, project_id)
     short = [_short(name, wanted, used, limits) for name in RESOURCES]

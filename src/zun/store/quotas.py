@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,8 +15,28 @@ from zun.store.schema import containers, project_usage, quota_classes, quotas
 #: The one class whose limits count for projects without limits of their own (contract 8).
 DEFAULT_CLASS = "default"
 
+#: Above every sum, and within every database's integers.
+_ENDLESS = 2**62
+
 _NOTHING = {resource: 0 for resource in RESOURCES}
 _COLUMNS = [project_usage.c[resource] for resource in RESOURCES]
+_OF_PROJECT: sa.BindParameter[str] = sa.bindparam("of_project", type_=sa.String)
+_MINE = project_usage.c.project_id == _OF_PROJECT
+_PLUS = {r: project_usage.c[r] + sa.bindparam(f"more_{r}", type_=sa.BigInteger) for r in RESOURCES}
+
+# Every create runs these: said once, with values beside them, so that they are compiled once.
+_STAND = sa.union_all(
+    sa.select(sa.literal_column("0").label("rank"), quota_classes.c.resource, quota_classes.c.hard_limit)
+    .where(quota_classes.c.class_name == DEFAULT_CLASS),
+    sa.select(sa.literal_column("1"), quotas.c.resource, quotas.c.hard_limit)
+    .where(quotas.c.project_id == _OF_PROJECT),
+    sa.select(sa.literal_column("2"), sa.literal_column("'usage'"), sa.literal_column("0")).where(_MINE),
+)  # fmt: skip
+_COUNT = project_usage.update().where(_MINE).values(_PLUS)
+_TAKE = _COUNT.where(
+    *(_PLUS[r] <= sa.bindparam(f"most_{r}", type_=sa.BigInteger) for r in RESOURCES)
+)
+_EXISTS = sa.select(project_usage.c.project_id).where(_MINE)
 
 
 # ---- limits
@@ -39,7 +60,15 @@ def _limits(conn: Connection, query: sa.Select[tuple[str, int]]) -> Limits:
 
 def effective(conn: Connection, project_id: str, configured: Limits) -> Limits:
     """What holds for a project: its own limit, else that of the class `default`, else the configured one."""
-    return {**configured, **of_class(conn, DEFAULT_CLASS), **of_project(conn, project_id)}
+    return _stand(conn, project_id, configured)[0]
+
+
+def _stand(conn: Connection, project_id: str, configured: Limits) -> tuple[Limits, bool]:
+    """The effective limits of a project, and whether it has a row of usage."""
+    rows = sorted(conn.execute(_STAND, {"of_project": project_id}).all())
+    limits = dict(configured)
+    limits.update((resource, limit) for rank, resource, limit in rows if rank < 2)
+    return limits, any(rank == 2 for rank, _, _ in rows)
 
 
 def set_project(conn: Connection, project_id: str, limits: Limits) -> None:
@@ -79,39 +108,46 @@ def used(conn: Connection, project_id: str) -> Amounts:
     return Amounts() if row is None else Amounts(**row._mapping)
 
 
-def take(conn: Connection, project_id: str, wanted: Amounts, limits: Limits) -> bool:
-    """Counts `wanted` if all of it stays within `limits`, by one conditional update; whether it did.
+def take(
+    conn: Connection, project_id: str, wanted: Amounts, configured: Limits, *, enforced: bool = True
+) -> Limits | None:
+    """Counts `wanted` if all of it stays within the effective limits, by one conditional update.
 
-    Only what is wanted more of is compared: a project above a limit that was lowered may still do what
-    needs none of that resource.
+    None if it did, else the limits that stood against it. Only what is wanted more of is compared: a project above
+    a limit that was lowered may still do what needs none of that resource. Not `enforced`: nothing is compared.
     """
-    _ensure(conn, project_id)
-    query = project_usage.update().where(project_usage.c.project_id == project_id)
-    for resource in RESOURCES:
-        more, limit = getattr(wanted, resource), limits[resource]
-        if more > 0 and limit != UNLIMITED:
-            most = limit * MILLI if resource == "cpu" else limit
-            query = query.where(project_usage.c[resource] + more <= most)
-    return conn.execute(query.values(_plus(wanted))).rowcount == 1
+    limits, counted = _stand(conn, project_id, configured)
+    if not counted:
+        _begin(conn, project_id)
+    most = {r: _most(r, wanted, limits) if enforced else _ENDLESS for r in RESOURCES}
+    values = _more(project_id, wanted) | {f"most_{r}": most[r] for r in RESOURCES}
+    return None if conn.execute(_TAKE, values).rowcount == 1 else limits
+
+
+def _most(resource: str, wanted: Amounts, limits: Limits) -> int:
+    limit = limits[resource]
+    if limit == UNLIMITED or getattr(wanted, resource) <= 0:
+        return _ENDLESS
+    return limit * MILLI if resource == "cpu" else limit
 
 
 def count(conn: Connection, project_id: str, change: Amounts) -> None:
     """Counts a change that no limit forbids: what is given back, or was promised before."""
-    if change != Amounts():
-        _ensure(conn, project_id)
-        mine = project_usage.c.project_id == project_id
-        conn.execute(project_usage.update().where(mine).values(_plus(change)))
+    if change == Amounts():
+        return
+    values = _more(project_id, change)
+    if conn.execute(_EXISTS, {"of_project": project_id}).first() is None:
+        _begin(conn, project_id)
+    conn.execute(_COUNT, values)
 
 
-def _ensure(conn: Connection, project_id: str) -> None:
-    # Looked for first: a new project is rare, and an update that finds no row would lock a gap in MariaDB.
-    mine = project_usage.c.project_id == project_id
-    if conn.execute(sa.select(project_usage.c.project_id).where(mine)).first() is None:
-        put(conn, project_usage, {"project_id": project_id}, _NOTHING, keep=True)
+def _begin(conn: Connection, project_id: str) -> None:
+    # Looked for before: a new project is rare, and an update that finds no row would lock a gap in MariaDB.
+    put(conn, project_usage, {"project_id": project_id}, _NOTHING, keep=True)
 
 
-def _plus(change: Amounts) -> Mapping[str, sa.ColumnElement[int]]:
-    return {r: project_usage.c[r] + getattr(change, r) for r in RESOURCES}
+def _more(project_id: str, change: Amounts) -> dict[str, Any]:
+    return {"of_project": project_id, **{f"more_{r}": getattr(change, r) for r in RESOURCES}}
 
 
 def drift(conn: Connection) -> Mapping[str, tuple[Amounts, Amounts]]:
