@@ -18,7 +18,7 @@ from zun.conductor.conductor import ConductorSettings
 from zun.drivers.fake import FakeImages, FakeNetworks, FakeRuntime, FakeVolumes
 from zun.model.container import Container, Draft
 from zun.service.caller import Caller
-from zun.service.settings import ServiceSettings
+from zun.service.settings import QuotaSettings, ServiceSettings
 from zun.store import containers, migrate, operations
 from zun.store.database import Database
 from zun.work.context import WorkSettings
@@ -119,7 +119,8 @@ class Rig:
 
 
 def quick_settings(**service: Any) -> wiring.Settings:
-    """Settings under which nothing waits long."""
+    """Settings under which nothing waits long; no quota unless a test is about quotas."""
+    service.setdefault("quota", QuotaSettings(enforced=False))
     runner = RunnerSettings(workers=4, poll=0.2, lease=5.0)
     return wiring.Settings(
         service=ServiceSettings(**service),

@@ -82,8 +82,8 @@ class Claim:
     disk: int
 
 
-#: Columns hosts may be sorted by (contract 2.0).
+#: Columns hosts may be sorted by (contract 2.0); the first is the default.
 SORT_KEYS: tuple[str, ...] = (
-    "hostname", "id", "uuid", "cpu_used", "mem_used", "disk_used", "total_containers", "created_at",
+    "hostname", "uuid", "cpu_used", "mem_used", "disk_used", "total_containers", "created_at",
     "updated_at",
 )  # fmt: skip

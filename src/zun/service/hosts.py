@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from zun.model.host import Host, Service
+from zun.model.host import SORT_KEYS, Host, Service
 from zun.service.errors import NotFound
 from zun.service.queries import ListQuery
 from zun.store import hosts
@@ -23,7 +23,7 @@ class Hosts:
         self._down_after = down_after
 
     def list(self, query: ListQuery) -> Sequence[Host]:
-        """One page; `marker` is a host's uuid. Raises NotFound for an unknown one."""
+        """One page, by name unless the query says otherwise; `marker` is a host's uuid. Raises NotFound for an unknown one."""
         with self._db.read() as conn:
             after = None if query.marker is None else hosts.find(conn, query.marker)
             if query.marker is not None and after is None:
@@ -31,9 +31,8 @@ class Hosts:
                     f"marker: there is no host {query.marker[:64]}.",
                     slug="compute-node-not-found",
                 )
-            return hosts.page(
-                conn, query.limit, after, sort_key=query.sort_key, descending=query.descending
-            )
+            key = query.sort_key if query.sort_key in SORT_KEYS else SORT_KEYS[0]
+            return hosts.page(conn, query.limit, after, sort_key=key, descending=query.descending)
 
     def find(self, ident: str) -> Host:
         """The host of this uuid or name. Raises NotFound."""

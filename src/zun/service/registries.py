@@ -45,7 +45,7 @@ def find(conn: Connection, caller: Caller, ident: str, field: str = "") -> Regis
     else:
         found = registries.find(conn, ident, scope)
     if not found:
-        raise NotFound(f"{field}Registry {ident[:255]} could not be found.", slug=_SLUG)
+        raise NotFound(f"{field}Registry {ident[:255]!r} could not be found.", slug=_SLUG)
     if len(found) > 1:
         raise Conflict(f"{field}Several registries are named {ident!r}; use a uuid.")
     return found[0]

@@ -127,7 +127,12 @@ def every(conn: Connection) -> list[Host]:
 
 
 def page(
-    conn: Connection, limit: int, after: Host | None, *, sort_key: str, descending: bool
+    conn: Connection,
+    limit: int,
+    after: Host | None,
+    *,
+    sort_key: str = "hostname",
+    descending: bool,
 ) -> list[Host]:
     """One page of hosts by keyset: those that follow `after` in the order of (`sort_key`, id)."""
     assert sort_key in SORT_KEYS
