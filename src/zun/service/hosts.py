@@ -23,7 +23,10 @@ class Hosts:
         self._down_after = down_after
 
     def list(self, query: ListQuery) -> Sequence[Host]:
-        """One page, by name unless the query says otherwise; `marker` is a host's uuid. Raises NotFound for an unknown one."""
+        """One page, by name unless the query says otherwise; `marker` is a host's uuid.
+
+        Raises NotFound for an unknown one.
+        """
         with self._db.read() as conn:
             after = None if query.marker is None else hosts.find(conn, query.marker)
             if query.marker is not None and after is None:
