@@ -28,15 +28,19 @@ from zun.model.container import Container
 from zun.model.host import Host, Inventory
 from zun.model.lifecycle import Status
 from zun.model.names import new_uuid
+from zun.model.quota import amounts_of
 from zun.service.containers import Containers
 from zun.service.health import Health
 from zun.service.hosts import Hosts
 from zun.service.house import Services
 from zun.service.intents import Intents
-from zun.service.settings import ServiceSettings
-from zun.store import containers, hosts, migrate, schema
+from zun.service.quotas import Quotas
+from zun.service.registries import Registries
+from zun.service.settings import QuotaSettings, ServiceSettings
+from zun.store import containers, hosts, migrate, quotas, schema
 from zun.store.database import Database
 from zun.work.clock import utcnow
+from zun.work.secrets import Secrets
 
 HOST = "host1.example.com"
 
@@ -171,6 +175,7 @@ class Api:
         row = Container(**{**defaults, **values})
         with self.db.write() as conn:
             containers.insert(conn, row)
+            quotas.count(conn, row.project_id, amounts_of(row))
         return row
 
     def seed_host(self, hostname: str = HOST) -> None:
@@ -194,13 +199,16 @@ class Api:
 
 
 def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Services:
-    settings = ServiceSettings()
+    # The tests fill one project with whatever they need; those of quotas set limits themselves.
+    settings = ServiceSettings(quota=QuotaSettings(containers=-1, cpu=-1, memory=-1, disk=-1))
     bus = LocalBus()
     bus.answer(HOST, answers)
     intents = Intents(db, bus, utcnow, settings.operation_seconds)
     return Services(
         containers=Containers(db, bus, intents, settings, utcnow),
         hosts=Hosts(db, utcnow, settings.down_after),
+        quotas=Quotas(db, settings.quota),
+        registries=Registries(db, Secrets(["0123456789abcdef" * 2]), utcnow),
         health=Health(health),
     )
 

@@ -18,14 +18,18 @@ from zun.conductor.conductor import ConductorSettings
 from zun.drivers.fake import FakeImages, FakeNetworks, FakeRuntime, FakeVolumes
 from zun.model.container import Container, Draft
 from zun.service.caller import Caller
-from zun.service.settings import ServiceSettings
+from zun.service.settings import QuotaSettings, ServiceSettings
 from zun.store import containers, migrate, operations
 from zun.store.database import Database
 from zun.work.context import WorkSettings
 from zun.work.runner import RunnerSettings
+from zun.work.secrets import Secrets
 
 PROJECT = "11111111111111111111111111111111"
 OTHER_PROJECT = "22222222222222222222222222222222"
+
+#: Of the secrets in these houses' databases.
+KEY = "0123456789abcdef" * 2
 
 #: Long enough for any of it on a busy machine; nothing is asserted about how long it took.
 PATIENCE = 30.0
@@ -115,7 +119,8 @@ class Rig:
 
 
 def quick_settings(**service: Any) -> wiring.Settings:
-    """Settings under which nothing waits long."""
+    """Settings under which nothing waits long; no quota unless a test is about quotas."""
+    service.setdefault("quota", QuotaSettings(enforced=False))
     runner = RunnerSettings(workers=4, poll=0.2, lease=5.0)
     return wiring.Settings(
         service=ServiceSettings(**service),
@@ -143,6 +148,7 @@ def make(path: Path, fakes: Fakes, settings: wiring.Settings | None = None, **kw
             volumes=fakes.volumes,
         )
 
+    kwargs.setdefault("secrets", Secrets([KEY]))
     house = wiring.build(db, "host-1", drivers, settings or quick_settings(), **kwargs)
     return Rig(house, fakes)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import falcon
 import orjson
@@ -94,9 +94,16 @@ class Call:
         return found
 
 
-def target_of(container: Container) -> dict[str, str]:
-    """What policy rules may look at of a container."""
-    return {"project_id": container.project_id, "user_id": container.user_id}
+class _Owned(Protocol):
+    @property
+    def project_id(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+
+
+def target_of(row: _Owned) -> dict[str, str]:
+    """What policy rules may look at of a container or registry."""
+    return {"project_id": row.project_id, "user_id": row.user_id}
 
 
 Handler = Callable[[Call], Answer]

@@ -26,8 +26,12 @@ def list_query(
     not_found: str,
     filters: Mapping[str, Any] | None = None,
     all_projects: bool = False,
+    by_uuid: bool = True,
 ) -> ListQuery:
-    """One page; the parameters are valid by schema. `not_found` is the slug for a marker that nothing has."""
+    """One page; the parameters are valid by schema. `not_found` is the slug for a marker that nothing has.
+
+    `by_uuid` False: what the collection holds has no uuid, and its marker is a name.
+    """
     sort_key = params.get("sort_key", default_sort)
     if sort_key not in sort_keys:
         raise Invalid(
@@ -35,7 +39,7 @@ def list_query(
             slug="invalid-parameter-value",
         )
     marker = params.get("marker")
-    if marker is not None:
+    if marker is not None and by_uuid:
         uuid = uuid_or_none(marker)
         if uuid is None:
             raise NotFound(f"marker: nothing here has the uuid {clip(marker)}.", slug=not_found)
@@ -58,13 +62,26 @@ def next_link(
     repeated: Mapping[str, Any] | None = None,
 ) -> str | None:
     """The URL of the page after `rows`, which repeats the filters (defect 13.2-29); None after the last."""
-    if len(rows) < query.limit:
+    last = rows[-1].uuid if rows else ""
+    return next_after(urls, collection, len(rows), last, query, repeated)
+
+
+def next_after(
+    urls: Urls,
+    collection: str,
+    shown: int,
+    last: str,
+    query: ListQuery,
+    repeated: Mapping[str, Any] | None = None,
+) -> str | None:
+    """The same for a page of `shown` items whose last has the marker `last`."""
+    if shown < query.limit:
         return None
     params = [
         ("sort_key", query.sort_key),
         ("sort_dir", "desc" if query.descending else "asc"),
         ("limit", str(query.limit)),
-        ("marker", rows[-1].uuid),
+        ("marker", last),
         *((key, str(value)) for key, value in (repeated or {}).items()),
     ]
     return urls.next(collection, params)

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zun.api.endpoint import Endpoint, Takes
-from zun.api.handlers import container_actions, containers, hosts, services, versions
+from zun.api.handlers import (
+    availability_zones,
+    container_actions,
+    containers,
+    hosts,
+    quotas,
+    registries,
+    services,
+    versions,
+)
 from zun.api.schemas import containers as schemas
 from zun.api.schemas import create
 from zun.api.schemas import hosts as host_schemas
+from zun.api.schemas import quotas as quota_schemas
+from zun.api.schemas import registries as registry_schemas
+from zun.api.schemas import services as service_schemas
 from zun.api.versions import Version
 from zun.model.lifecycle import Action
 
@@ -16,6 +28,9 @@ Routes = Mapping[str, Mapping[str, Endpoint]]
 
 _CONTAINERS = "/v1/containers"
 _CONTAINER = "/v1/containers/{ident}"
+_REGISTRIES = "/v1/registries"
+_REGISTRY = "/v1/registries/{registry}"
+_QUOTA = "/v1/quotas/{project}"
 
 
 ROUTES: Routes = {
@@ -78,7 +93,57 @@ ROUTES: Routes = {
         )
     },
     "/v1/hosts/{host}": {"GET": Endpoint(handler=hosts.show, since=Version(1, 4))},
-    "/v1/services": {"GET": Endpoint(handler=services.list_all)},
+    "/v1/services": {
+        "GET": Endpoint(handler=services.list_all),
+        "DELETE": Endpoint(
+            handler=services.delete, takes=Takes.MERGED, params=service_schemas.SERVICE
+        ),
+    },
+    "/v1/services/enable": {
+        "PUT": Endpoint(handler=services.enable, takes=Takes.MERGED, params=service_schemas.SERVICE)
+    },
+    "/v1/services/disable": {
+        "PUT": Endpoint(
+            handler=services.disable, takes=Takes.MERGED, params=service_schemas.DISABLE
+        )
+    },
+    "/v1/services/force_down": {
+        "PUT": Endpoint(
+            handler=services.force_down, takes=Takes.MERGED, params=service_schemas.FORCE_DOWN
+        )
+    },
+    "/v1/availability_zones": {
+        "GET": Endpoint(
+            handler=availability_zones.list_all, takes=Takes.QUERY, params=host_schemas.LIST
+        )
+    },
+    _REGISTRIES: {
+        "GET": Endpoint(
+            handler=registries.list_all, takes=Takes.QUERY, params=registry_schemas.LIST
+        ),
+        "POST": Endpoint(
+            handler=registries.create, takes=Takes.DOCUMENT, document=registry_schemas.CREATE
+        ),
+    },
+    _REGISTRY: {
+        "GET": Endpoint(handler=registries.show),
+        "PATCH": Endpoint(
+            handler=registries.update, takes=Takes.CHANGES, params=registry_schemas.UPDATE
+        ),
+        "DELETE": Endpoint(handler=registries.delete),
+    },
+    _QUOTA: {
+        "GET": Endpoint(handler=quotas.show, takes=Takes.QUERY, params=quota_schemas.SHOW),
+        "PUT": Endpoint(handler=quotas.update, takes=Takes.MERGED, params=quota_schemas.UPDATE),
+        "DELETE": Endpoint(handler=quotas.delete),
+    },
+    f"{_QUOTA}/defaults": {"GET": Endpoint(handler=quotas.show_defaults)},
+    "/v1/quota_classes/{name}": {
+        "GET": Endpoint(handler=quotas.show_class),
+        "PUT": Endpoint(
+            handler=quotas.update_class, takes=Takes.MERGED, params=quota_schemas.UPDATE
+        ),
+    },
     # Listing networks is not part of the contract, which wants a 405 here; POST and DELETE come with Neutron.
     "/v1/networks": {},
     "/v1/networks/{network}": {},

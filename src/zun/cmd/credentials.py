@@ -3,7 +3,7 @@
     password             the generated password of `admin`, for its clouds.yaml
     htpasswd             user:bcrypt a line; `htpasswd -B` adds users
     identities.yaml      user -> ids, project and roles
-    auth_encryption_key  key of the secrets kept in the database
+    auth_encryption_key  keys of the secrets kept in the database, one a line, the newest first
 
 Each is made once and kept: made again, nothing changes.
 """

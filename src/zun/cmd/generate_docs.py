@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from oslo_config import cfg, generator
+from oslo_policy import policy
 
 from zun import conf
 from zun.api import versions
+from zun.api.policies import list_rules
 from zun.model import lifecycle
 from zun.model.lifecycle import ALLOWED, IN_TRANSIT, TRANSITIONS, Action, Observed, Status
 
@@ -183,6 +185,52 @@ lowest.
 {table(["version", "what it added"], rows)}"""
 
 
+def policies_page() -> str:
+    """Every policy rule."""
+    rules = list_rules()
+    shared = ([f"`{r.name}`", _check(r), str(r.description)] for r in rules if not _documented(r))
+    rows = (
+        [f"`{r.name}`", _check(r), _operations(r), str(r.description)]
+        for r in rules
+        if isinstance(r, policy.DocumentedRuleDefault)
+    )
+    return f"""{_NOTE}
+# Policy rules
+
+Who may do what. An operator overrides a rule in `policy.yaml`
+([oslo.policy](https://docs.openstack.org/oslo.policy/latest/)); a change counts within about a second.
+`oslopolicy-sample-generator --namespace zun` writes a file with all of them.
+
+The defaults are on the roles `reader`, `member`, `manager` and `admin`, each of which may do what the one
+before it may. `admin` reaches every project; the others their own, and what is in another project does not
+exist for them (404). All rules are in project scope: a token without a project is refused.
+
+Zun's older default let everybody in a project do everything a member may, whatever the role. It is accepted
+again with `[oslo_policy] enforce_new_defaults = false`, for clouds whose users have none of these roles.
+
+## Roles, by which the rules are said
+
+{table(["rule", "default", "who"], shared)}
+## Rules
+
+A rule `container:get_one:<field>` or `registry:get_one:<field>` that an operator adds hides that field from
+whom it does not allow, and refuses the filter of that name.
+
+{table(["rule", "default", "operations", "what it allows"], rows)}"""
+
+
+def _documented(rule: policy.RuleDefault) -> bool:
+    return isinstance(rule, policy.DocumentedRuleDefault)
+
+
+def _check(rule: policy.RuleDefault) -> str:
+    return f"`{rule.check_str}`" if rule.check_str != "!" else "`!` (nobody)"
+
+
+def _operations(rule: policy.DocumentedRuleDefault) -> str:
+    return "<br>".join(f"`{o['method']} {o['path']}`" for o in rule.operations)
+
+
 def sample() -> str:
     """zun.conf with every option commented out, ours and those of the libraries we hand it to."""
     settings = cfg.ConfigOpts()
@@ -199,6 +247,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/lifecycle.md": lifecycle_page,
     "docs/reference/configuration.md": configuration_page,
     "docs/reference/microversions.md": microversions_page,
+    "docs/reference/policies.md": policies_page,
     "etc/zun.conf.sample": sample,
 }
 

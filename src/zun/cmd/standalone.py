@@ -24,7 +24,7 @@ from zun.api.app import build_app
 from zun.api.middleware.http_basic import HttpBasic
 from zun.api.middleware.noauth import NoAuth
 from zun.api.policies.enforcer import Enforcer
-from zun.cmd import credentials, init, wiring
+from zun.cmd import credentials, init, keys, wiring
 from zun.cmd.metrics import serve_metrics
 from zun.conf import ConfigError, load
 from zun.drivers.docker import DockerImages, DockerNetworks, DockerRuntime, Engine
@@ -109,16 +109,18 @@ def serve(
     """Serves until SIGTERM or SIGINT; 0 if all steps in flight ended in time.
 
     Else the process ends with 1 at once; the next start resumes them. `checkpoint` is for crash tests.
-    Raises AlreadyRunning, OSError: an address is taken.
+    Raises AlreadyRunning; CredentialsError: a key is missing or wrong; OSError: an address is taken.
     """
     state = Path(conf.state_path)
     lock = _lock(state)
     credentials.ensure(state)
+    secrets = keys.load(conf)
     database = Database(conf.database.connection)
     migrate.upgrade(database)
+    keys.check(database, secrets)
     house = wiring.build(
         database, conf.host, lambda owner: docker_drivers(conf, owner), wiring.settings_of(conf),
-        checkpoint=checkpoint,
+        secrets=secrets, checkpoint=checkpoint,
     )  # fmt: skip
     app = build_app(
         house.services, wiring.settings_of(conf).api, _authenticate(conf), Enforcer(conf=conf)

@@ -32,13 +32,16 @@ from zun.service.health import Health
 from zun.service.hosts import Hosts
 from zun.service.house import Services
 from zun.service.intents import Intents
-from zun.service.settings import ServiceSettings
+from zun.service.quotas import Quotas
+from zun.service.registries import Registries
+from zun.service.settings import QuotaSettings, ServiceSettings
 from zun.store import hosts, migrate
 from zun.store.database import Database
 from zun.work.clock import Clock, utcnow
 from zun.work.context import Env, Means, WorkSettings
 from zun.work.metrics import WorkMetrics
 from zun.work.runner import Checkpoint, Claimant, RunnerSettings
+from zun.work.secrets import Secrets
 
 LOG = logging.getLogger(__name__)
 
@@ -106,6 +109,7 @@ def build(
     drivers: Callable[[str], Drivers],
     settings: Settings,
     *,
+    secrets: Secrets,
     clock: Clock = utcnow,
     bus: Bus | None = None,
     registry: CollectorRegistry | None = None,
@@ -120,7 +124,7 @@ def build(
         host=hostname, host_id=ident, runtime=made.runtime, images=made.images,
         network=made.network, volumes=made.volumes,
     )  # fmt: skip
-    env = Env(db=db, clock=clock, settings=settings.work, means=means)
+    env = Env(db=db, clock=clock, settings=settings.work, means=means, secrets=secrets)
     intents = Intents(db, bus, clock, settings.service.operation_seconds, checkpoint)
     agent = Agent(env, bus, intents, settings.agent, metrics, checkpoint)
     conductor = Conductor(
@@ -141,6 +145,8 @@ def build(
     services = Services(
         containers=Containers(db, bus, intents, settings.service, clock),
         hosts=Hosts(db, clock, settings.service.down_after),
+        quotas=Quotas(db, settings.service.quota),
+        registries=Registries(db, secrets, clock),
         health=Health(probes),
     )
     return House(db=db, services=services, agent=agent, conductor=conductor, metrics=metrics)
@@ -196,6 +202,7 @@ def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSet
     return ServiceSettings(
         default_cpu=conf.default_cpu,
         default_memory=conf.default_memory,
+        default_disk=conf.default_disk,
         default_image_driver=conf.default_image_driver,
         image_drivers=tuple(conf.image_driver_list),
         unique_names=conf.compute.unique_container_name_scope,
@@ -205,6 +212,13 @@ def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSet
         execute_bytes=conf.docker.execute_output_limit,
         log_bytes=conf.docker.log_limit,
         down_after=down_after,
+        quota=QuotaSettings(
+            containers=conf.quota.containers,
+            cpu=conf.quota.cpu,
+            memory=conf.quota.memory,
+            disk=conf.quota.disk,
+            enforced=conf.quota.driver != "NoopQuotaDriver",
+        ),
     )
 
 
@@ -218,6 +232,7 @@ def _agent_settings(conf: cfg.ConfigOpts, runner: RunnerSettings) -> AgentSettin
         disk_ratio=compute.disk_allocation_ratio,
         reserved_cpus=compute.reserved_host_cpus,
         reserved_memory=compute.reserved_host_memory_mb,
+        image_share=compute.reserve_disk_for_image,
         reserved_disk=-(-compute.reserved_host_disk_mb // 1024),
         runner=runner,
         observer=ObserverSettings(listing_interval=conf.sync_container_state_interval),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy.engine import Connection
 
 from zun.bus import Bus
 from zun.compute.answers import answers
@@ -40,6 +42,7 @@ class AgentSettings:
     reserved_cpus: float = 0.0
     reserved_memory: int = 512
     reserved_disk: int = 0
+    image_share: float = 0.0  # of the disk, kept for images and never shown
     runner: RunnerSettings = field(default_factory=RunnerSettings)
     observer: ObserverSettings = field(default_factory=ObserverSettings)
     reaper: ReaperSettings = field(default_factory=ReaperSettings)
@@ -124,7 +127,9 @@ class Agent:
 
     def _inventory(self) -> Inventory:
         try:
-            return self._means.runtime.inventory()
+            found = self._means.runtime.inventory()
+            disk = int(found.disk_total * (1 - self._settings.image_share))
+            return replace(found, disk_total=disk)
         except DriverError as exc:
             LOG.warning("the container engine does not answer yet: %s", exc)
         with self._env.db.read() as conn:
@@ -144,8 +149,16 @@ class Agent:
                 # An agent without its engine is no place for containers: its beat stops.
                 self._means.runtime.ping()
                 with self._env.db.write() as conn:
-                    hosts.beat(conn, self._means.host, self._env.clock())
+                    self._record_beat(conn)
             except DriverError as exc:
                 LOG.warning("no heartbeat: %s", exc)
             except Exception:
                 LOG.exception("the heartbeat can't be written")
+
+    def _record_beat(self, conn: Connection) -> None:
+        host, now = self._means.host, self._env.clock()
+        if not hosts.beat(conn, host, now):
+            LOG.warning(
+                "the service of host %s was deleted while it runs: it is recorded anew", host
+            )
+            hosts.add_service(conn, host, self._settings.availability_zone, now)

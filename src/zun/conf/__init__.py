@@ -15,7 +15,7 @@ from oslo_config import cfg
 from oslo_log import log as oslo_log
 from oslo_policy import opts as policy_opts
 
-from zun.conf import api, compute, database, default, docker, docker_network, metrics
+from zun.conf import api, compute, database, default, docker, docker_network, metrics, quota
 
 LOG = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ GROUPS: tuple[ModuleType, ...] = (
     docker,
     docker_network,
     database,
+    quota,
     metrics,
 )
 
@@ -62,7 +63,7 @@ def load(
         own = cfg.OptGroup(group.name, help=group.help)
         conf.register_opts(opts, group=None if group.name == "DEFAULT" else own)
     oslo_log.register_options(conf)
-    policy_opts.set_defaults(conf, policy_file="policy.yaml")
+    policy_opts.set_defaults(conf, policy_file="policy.yaml", enforce_new_defaults=True)
     try:
         if config_files is None:
             conf(args=[], project="zun", prog=prog)

@@ -18,6 +18,14 @@ _OFFER: list[cfg.Opt] = [
         "reserved_host_disk_mb", default=0, min=0, help="Disk in MiB kept back from containers."
     ),
     cfg.FloatOpt(
+        "reserve_disk_for_image",
+        default=0.2,
+        min=0.0,
+        max=1.0,
+        help="Share of the engine's disk that is kept for images: hosts show and promise only the "
+        "rest.",
+    ),
+    cfg.FloatOpt(
         "cpu_allocation_ratio",
         default=16.0,
         min=0.1,

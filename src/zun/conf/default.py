@@ -36,6 +36,13 @@ OPTS: list[cfg.Opt] = [
         "volumes, the standalone service's password files. Made with mode 0700. For a user other "
         "than root the default is ~/.local/state/zun.",
     ),
+    cfg.MultiStrOpt(
+        "auth_encryption_key",
+        secret=True,
+        help="Key of the registry passwords in the database: 32 characters, kept secret and never "
+        "lost. May be given several times: the first seals, all open. Unset: the lines of the file "
+        "auth_encryption_key in state_path, which `zun-standalone init` makes.",
+    ),
     cfg.StrOpt(
         "container_runtime",
         help="OCI runtime of containers whose user names none. It must be registered with the "

@@ -31,6 +31,12 @@ def _names_domain(first: str) -> bool:
     return first == "localhost" or any(c in first for c in ".:[") or first.lower() != first
 
 
+def with_domain(text: str, domain: str) -> str:
+    """`text` where it names a domain itself, else the same image at `domain` (which may go on with a path)."""
+    first, slash, _ = text.partition("/")
+    return text if slash and _names_domain(first) else f"{domain}/{text}"
+
+
 def parse(text: str) -> Reference:
     """Takes a reference apart; the tag is "latest" where none is given. Raises Rejected.
 

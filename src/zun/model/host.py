@@ -80,3 +80,10 @@ class Claim:
     cpu: float
     memory: int
     disk: int
+
+
+#: Columns hosts may be sorted by (contract 2.0); the first is the default.
+SORT_KEYS: tuple[str, ...] = (
+    "hostname", "uuid", "cpu_used", "mem_used", "disk_used", "total_containers", "created_at",
+    "updated_at",
+)  # fmt: skip

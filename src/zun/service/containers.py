@@ -16,7 +16,7 @@ from zun.service.errors import Conflict, Invalid, NotFound, ServiceError, Unavai
 from zun.service.intents import Asker, Intents, guard
 from zun.service.queries import ExecAnswer, ListQuery, LogQuery
 from zun.service.settings import ServiceSettings
-from zun.store import containers, operations
+from zun.store import containers, hosts, operations
 from zun.store.database import Database
 from zun.work.clock import Clock
 
@@ -197,10 +197,18 @@ class Containers:
             raise Invalid(
                 f"Container {container.uuid} ({container.status}) has nothing on a host to ask."
             )
+        self._refuse_down(container.host)
         try:
             return self._bus.ask(container.host, question, arguments, seconds)
         except Refused as exc:
             raise _refusal(exc) from exc
+
+    def _refuse_down(self, hostname: str) -> None:
+        # Also where its agent still answers: an operator has said not to trust it.
+        with self._db.read() as conn:
+            host = hosts.find(conn, hostname)
+        if host is not None and host.forced_down:
+            raise Unavailable(f"Host {hostname} was declared down by an operator.")
 
 
 class _TimedOut(Unavailable):

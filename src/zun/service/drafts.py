@@ -16,10 +16,13 @@ from sqlalchemy.engine import Connection
 from zun.model.container import Container, Draft, MountRequest, NetRequest
 from zun.model.lifecycle import Status
 from zun.model.names import generated_name, new_uuid
+from zun.model.quota import amounts_of
+from zun.service import quotas, registries
 from zun.service.caller import Caller
 from zun.service.errors import Conflict, Invalid, NotFound
 from zun.service.settings import ServiceSettings
 from zun.store import containers, hosts, networks
+from zun.store import registries as stored_registries
 from zun.work.clock import Clock
 
 
@@ -28,6 +31,8 @@ def prepare(
 ) -> tuple[Container, Mapping[str, Any]]:
     """The row to insert and the parameters of its operation. Raises Invalid, NotFound, Conflict."""
     _refuse_unconfigured(draft, settings)
+    row = _row(conn, caller, draft, settings, clock)
+    quotas.reserve(conn, caller.project_id, amounts_of(row), settings.quota)
     _unique(conn, caller.project_id, draft.name, settings)
     if draft.host is not None and hosts.find(conn, draft.host) is None:
         raise NotFound(f"host: no host {draft.host!r} is known.", slug="requested-host-not-found")
@@ -42,10 +47,12 @@ def prepare(
         "host": draft.host,
         "disk_given": draft.disk is not None,
     }
-    return _row(caller, draft, settings, clock), params
+    return row, params
 
 
-def _row(caller: Caller, draft: Draft, settings: ServiceSettings, clock: Clock) -> Container:
+def _row(
+    conn: Connection, caller: Caller, draft: Draft, settings: ServiceSettings, clock: Clock
+) -> Container:
     return Container(
         uuid=new_uuid(),
         name=draft.name or generated_name(),
@@ -59,7 +66,7 @@ def _row(caller: Caller, draft: Draft, settings: ServiceSettings, clock: Clock) 
         cpu=settings.default_cpu if draft.cpu is None else draft.cpu,
         cpu_policy=draft.cpu_policy or "shared",
         memory=settings.default_memory if draft.memory is None else draft.memory,
-        disk=draft.disk or 0,
+        disk=_disk(conn, draft, settings),
         environment=dict(draft.environment),
         labels=dict(draft.labels),
         workdir=draft.workdir,
@@ -75,9 +82,26 @@ def _row(caller: Caller, draft: Draft, settings: ServiceSettings, clock: Clock) 
         security_groups=None,
         exposed_ports=_list(draft.exposed_ports),
         healthcheck=dict(draft.healthcheck) if draft.healthcheck else None,
+        registry_id=_registry(conn, caller, draft),
         availability_zone=draft.availability_zone or settings.default_schedule_zone,
         created_at=clock(),
     )
+
+
+def _registry(conn: Connection, caller: Caller, draft: Draft) -> str | None:
+    if draft.registry is None:
+        return None
+    uuid = registries.find(conn, caller, draft.registry, "registry: ").uuid
+    if stored_registries.get(conn, uuid, hold=True) is None:
+        raise NotFound(f"registry: Registry {uuid} was just removed.", slug="registry-not-found")
+    return uuid
+
+
+def _disk(conn: Connection, draft: Draft, settings: ServiceSettings) -> int:
+    """GiB to count. Who names none gets the default where the host can limit disk, which placing will tell."""
+    if draft.disk is not None:
+        return draft.disk
+    return settings.default_disk if hosts.any_limits_disk(conn) else 0
 
 
 def _list(values: Sequence[str] | None) -> list[str] | None:
@@ -92,8 +116,6 @@ def _refuse_unconfigured(draft: Draft, settings: ServiceSettings) -> None:
         )
     if draft.security_groups:
         raise Invalid("security_groups: these need Neutron, which is not configured.")
-    if draft.registry is not None:
-        raise NotFound(f"registry: {draft.registry!r} is not known.", slug="registry-not-found")
     for index, mount in enumerate(draft.mounts):
         if mount.type == "volume":
             raise Invalid(

@@ -33,6 +33,12 @@ class Forbidden(ServiceError):
     slug = "policy-not-authorized"
 
 
+class OverQuota(Forbidden):
+    """403: the project would use more than it may."""
+
+    slug = "over-quota"
+
+
 class NotFound(ServiceError):
     """404: there is none, or none that the caller may know of."""
 

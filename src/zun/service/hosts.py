@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
-from zun.model.host import Host, Service
+from zun.model.host import SORT_KEYS, Host, Service
 from zun.service.errors import NotFound
 from zun.service.queries import ListQuery
 from zun.store import hosts
@@ -14,7 +15,7 @@ from zun.work.clock import Clock
 
 
 class Hosts:
-    """Reading hosts and services (contract 8)."""
+    """Hosts, the services on them and their zones (contract 8)."""
 
     def __init__(self, db: Database, clock: Clock, down_after: timedelta) -> None:
         self._db = db
@@ -22,7 +23,10 @@ class Hosts:
         self._down_after = down_after
 
     def list(self, query: ListQuery) -> Sequence[Host]:
-        """One page, by host name; `marker` is a host's uuid. Raises NotFound for an unknown one."""
+        """One page, by name unless the query says otherwise; `marker` is a host's uuid.
+
+        Raises NotFound for an unknown one.
+        """
         with self._db.read() as conn:
             after = None if query.marker is None else hosts.find(conn, query.marker)
             if query.marker is not None and after is None:
@@ -30,7 +34,8 @@ class Hosts:
                     f"marker: there is no host {query.marker[:64]}.",
                     slug="compute-node-not-found",
                 )
-            return hosts.page(conn, query.limit, after, descending=query.descending)
+            key = query.sort_key if query.sort_key in SORT_KEYS else SORT_KEYS[0]
+            return hosts.page(conn, query.limit, after, sort_key=key, descending=query.descending)
 
     def find(self, ident: str) -> Host:
         """The host of this uuid or name. Raises NotFound."""
@@ -50,3 +55,52 @@ class Hosts:
         if service.forced_down or service.last_seen_up is None:
             return False
         return self._clock() - service.last_seen_up < self._down_after
+
+    def enable(self, host: str, binary: str) -> Service:
+        """Lets the scheduler use the host again. Raises NotFound."""
+        return self._change(host, binary, disabled=False, disabled_reason=None)
+
+    def disable(self, host: str, binary: str, reason: str | None) -> Service:
+        """Keeps new containers off the host; what is there stays. Raises NotFound."""
+        return self._change(host, binary, disabled=True, disabled_reason=reason)
+
+    def force_down(self, host: str, binary: str, forced_down: bool) -> Service:
+        """Declares the service down, whatever its beats say, or takes that back. Raises NotFound."""
+        return self._change(host, binary, forced_down=forced_down)
+
+    def _change(self, host: str, binary: str, **changes: Any) -> Service:
+        with self._db.write() as conn:
+            service = hosts.change_service(conn, host, binary, self._clock(), **changes)
+        if service is None:
+            raise _no_service(host, binary)
+        return service
+
+    def delete_service(self, host: str, binary: str) -> None:
+        """Forgets a service; an agent that still beats records it anew. Raises NotFound."""
+        with self._db.write() as conn:
+            if not hosts.delete_service(conn, host, binary):
+                raise _no_service(host, binary)
+
+    def zones(self, query: ListQuery, default: str) -> Sequence[str]:
+        """One page of availability zones by name, each once; services without one are in `default`.
+
+        `marker` is a zone's name. Raises NotFound for one that no service is in.
+        """
+        with self._db.read() as conn:
+            names = sorted({zone or default for zone in hosts.zones(conn)})
+        if query.descending:
+            names.reverse()
+        start = 0
+        if query.marker is not None:
+            if query.marker not in names:
+                raise NotFound(
+                    f"marker: no availability zone is named {query.marker[:64]}.", slug="not-found"
+                )
+            start = names.index(query.marker) + 1
+        return names[start : start + query.limit]
+
+
+def _no_service(host: str, binary: str) -> NotFound:
+    return NotFound(
+        f"There is no service {binary[:255]} on host {host[:255]}.", slug="zun-service-not-found"
+    )

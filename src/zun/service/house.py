@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from zun.service.containers import Containers
 from zun.service.health import Health
 from zun.service.hosts import Hosts
+from zun.service.quotas import Quotas
+from zun.service.registries import Registries
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,4 +17,6 @@ class Services:
 
     containers: Containers
     hosts: Hosts
+    quotas: Quotas
+    registries: Registries
     health: Health

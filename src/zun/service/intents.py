@@ -23,7 +23,7 @@ from zun.model.operation import (
     host_queue,
 )
 from zun.service.errors import Conflict
-from zun.store import containers, hosts, networks, operations
+from zun.store import containers, operations, removal
 from zun.store.database import Database
 from zun.work import kinds
 from zun.work.clock import Clock
@@ -143,10 +143,7 @@ class Intents:
                 guard(guarded_as, container)
             state, waits_for = self._make_way(conn, uuid)
             if container.host is None and state is OperationState.PENDING:
-                hosts.release(conn, uuid)
-                networks.release_ports(conn, uuid)
-                containers.delete(conn, uuid)
-                operations.forget_container(conn, uuid)
+                removal.remove_container(conn, uuid)
                 return
             queue = host_queue(container.host) if container.host else CONDUCTOR_QUEUE
             operation = self._operation(asker, Action.DELETE, container, params, queue)

@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+
+from zun.model.quota import RESOURCES, UNLIMITED, Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaSettings:
+    """Limits of projects for which nothing else is set. `enforced` False: nothing is limited (NoopQuotaDriver)."""
+
+    containers: int = 40
+    cpu: int = 20
+    memory: int = 51200
+    disk: int = 100
+    enforced: bool = True
+
+    @property
+    def limits(self) -> Limits:
+        """By resource."""
+        return {name: getattr(self, name) if self.enforced else UNLIMITED for name in RESOURCES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +42,4 @@ class ServiceSettings:
     execute_bytes: int = 1024 * 1024
     log_bytes: int = 8 * 1024 * 1024
     down_after: timedelta = timedelta(seconds=180)
+    quota: QuotaSettings = field(default_factory=QuotaSettings)

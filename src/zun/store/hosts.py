@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from zun.model.host import Claim, Host, Inventory, Service
+from zun.model.host import SORT_KEYS, Claim, Host, Inventory, Service
+from zun.store import keyset
 from zun.store.rows import columns_of, values_of
 from zun.store.schema import claims, hosts, services
 
@@ -19,20 +20,22 @@ BINARY = "zun-compute"
 
 _SERVICE_COLUMNS = columns_of(services, Service)
 _HOST_COLUMNS = [c for c in columns_of(hosts, Host) if c.name != "availability_zone"]
+# A host outlives its service's row, which an operator may delete: it has never been seen then, and gets nothing.
 _SELECT = sa.select(
     *_HOST_COLUMNS,
-    services.c.availability_zone,
-    services.c.disabled,
-    services.c.forced_down,
+    sa.func.coalesce(services.c.availability_zone, "").label("availability_zone"),
+    sa.func.coalesce(services.c.disabled, sa.false()).label("disabled"),
+    sa.func.coalesce(services.c.forced_down, sa.false()).label("forced_down"),
     services.c.last_seen_up,
 ).select_from(
-    hosts.join(services, (services.c.host == hosts.c.hostname) & (services.c.binary == BINARY))
+    hosts.outerjoin(services, (services.c.host == hosts.c.hostname) & (services.c.binary == BINARY))
 )
 
 
 def _host(row: Any) -> Host:
     values = dict(row._mapping)
     values["inventory"] = Inventory(**values["inventory"])
+    values["disabled"], values["forced_down"] = bool(row.disabled), bool(row.forced_down)
     return Host(**values)
 
 
@@ -45,6 +48,7 @@ def register(conn: Connection, host: Host, now: datetime) -> int:
         "memory": host.memory,
         "disk": host.disk,
         "enable_cpu_pinning": host.enable_cpu_pinning,
+        "limits_disk": host.inventory.disk_quota_supported,
     }
     known = conn.execute(
         hosts.update()
@@ -66,22 +70,27 @@ def register(conn: Connection, host: Host, now: datetime) -> int:
             )
         )
     if not beat(conn, host.hostname, now, availability_zone=host.availability_zone):
-        conn.execute(
-            services.insert().values(
-                host=host.hostname,
-                binary=BINARY,
-                disabled=False,
-                forced_down=False,
-                last_seen_up=now,
-                report_count=1,
-                availability_zone=host.availability_zone,
-                created_at=now,
-            )
-        )
+        add_service(conn, host.hostname, host.availability_zone, now)
     epoch: int = conn.execute(
         sa.select(hosts.c.epoch).where(hosts.c.hostname == host.hostname)
     ).scalar_one()
     return epoch
+
+
+def add_service(conn: Connection, host: str, availability_zone: str, now: datetime) -> None:
+    """Records the service of a host that has none: seen now, for the first time."""
+    conn.execute(
+        services.insert().values(
+            host=host,
+            binary=BINARY,
+            disabled=False,
+            forced_down=False,
+            last_seen_up=now,
+            report_count=1,
+            availability_zone=availability_zone,
+            created_at=now,
+        )
+    )
 
 
 def beat(conn: Connection, host: str, now: datetime, **changes: Any) -> bool:
@@ -106,6 +115,7 @@ def refresh(conn: Connection, host: Host, now: datetime) -> None:
             cpus=host.cpus,
             memory=host.memory,
             disk=host.disk,
+            limits_disk=host.inventory.disk_quota_supported,
             updated_at=now,
         )
     )
@@ -116,14 +126,30 @@ def every(conn: Connection) -> list[Host]:
     return [_host(row) for row in conn.execute(_SELECT.order_by(hosts.c.hostname))]
 
 
-def page(conn: Connection, limit: int, after: Host | None, *, descending: bool) -> list[Host]:
-    """One page of hosts by name."""
-    name = hosts.c.hostname
-    query = _SELECT
-    if after is not None:
-        query = query.where(name < after.hostname if descending else name > after.hostname)
-    query = query.order_by(name.desc() if descending else name).limit(limit)
+def page(
+    conn: Connection,
+    limit: int,
+    after: Host | None,
+    *,
+    sort_key: str = "hostname",
+    descending: bool,
+) -> list[Host]:
+    """One page of hosts by keyset: those that follow `after` in the order of (`sort_key`, id)."""
+    assert sort_key in SORT_KEYS
+    query = keyset.page(
+        _SELECT,
+        hosts.c[sort_key],
+        hosts.c.id,
+        after=None if after is None else (getattr(after, sort_key), after.id),
+        descending=descending,
+        limit=limit,
+    )
     return [_host(row) for row in conn.execute(query)]
+
+
+def any_limits_disk(conn: Connection) -> bool:
+    """Whether there is a host that can limit a container's disk."""
+    return bool(conn.execute(sa.select(sa.exists().where(hosts.c.limits_disk))).scalar())
 
 
 def find(conn: Connection, ident: str) -> Host | None:
@@ -138,6 +164,27 @@ def all_services(conn: Connection) -> Sequence[Service]:
     """All services, in the order they first reported."""
     query = sa.select(*_SERVICE_COLUMNS).order_by(services.c.id)
     return [Service(**row._mapping) for row in conn.execute(query)]
+
+
+def change_service(
+    conn: Connection, host: str, binary: str, now: datetime, **changes: Any
+) -> Service | None:
+    """Sets columns of a service; the new value, or None if there is none. Never its heartbeat (defect 13.2-39)."""
+    mine = (services.c.host == host) & (services.c.binary == binary)
+    conn.execute(services.update().where(mine).values(updated_at=now, **changes))
+    row = conn.execute(sa.select(*_SERVICE_COLUMNS).where(mine)).first()
+    return None if row is None else Service(**row._mapping)
+
+
+def delete_service(conn: Connection, host: str, binary: str) -> bool:
+    """Removes a service; whether it was there."""
+    mine = (services.c.host == host) & (services.c.binary == binary)
+    return conn.execute(services.delete().where(mine)).rowcount == 1
+
+
+def zones(conn: Connection) -> set[str]:
+    """The zones of all services, down and disabled ones too; "" = none was given."""
+    return set(conn.execute(sa.select(services.c.availability_zone).distinct()).scalars())
 
 
 def claim(conn: Connection, wanted: Claim) -> bool:

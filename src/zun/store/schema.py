@@ -68,6 +68,27 @@ def _in(column: str, values: list[str]) -> str:
     return f"{column} IN ({', '.join(repr(str(v)) for v in values)})"
 
 
+registries = sa.Table(
+    "registries",
+    metadata,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255)),
+    sa.Column("domain", sa.String(255), nullable=False),
+    sa.Column("username", sa.String(255)),
+    sa.Column("password", sa.Text),  # sealed: zun.work.secrets
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("updated_at", _TIME),
+    sa.Index(None, "project_id", "id"),
+    sa.Index(None, "project_id", "name"),
+    sa.Index(None, "name"),
+    sa.Index(None, "domain"),
+    sa.Index(None, "username"),
+    sa.Index(None, "user_id"),
+)
+
 containers = sa.Table(
     "containers",
     metadata,
@@ -85,7 +106,8 @@ containers = sa.Table(
     sa.Column("image_command", Json),
     sa.Column("image_entrypoint", Json),
     sa.Column("image_digest", sa.String(255)),
-    sa.Column("cpu", sa.Float, nullable=False),
+    # Double: MariaDB's FLOAT would round, and what a container counted must be what it gives back.
+    sa.Column("cpu", sa.Double, nullable=False),
     sa.Column("cpu_policy", sa.String(16), nullable=False),
     sa.Column("memory", sa.Integer, nullable=False),
     sa.Column("disk", sa.Integer, nullable=False),
@@ -107,7 +129,7 @@ containers = sa.Table(
     sa.Column("addresses", Json),
     sa.Column("mounts", Json),
     sa.Column("healthcheck", Json),
-    sa.Column("registry_id", sa.String(36)),
+    sa.Column("registry_id", sa.String(36), sa.ForeignKey("registries.uuid")),
     sa.Column("availability_zone", sa.String(255)),
     sa.Column("host", sa.String(255)),
     sa.Column("container_id", sa.String(255)),
@@ -124,6 +146,7 @@ containers = sa.Table(
     sa.Index(None, "name"),
     sa.Index(None, "host", "id"),
     sa.Index(None, "status", "id"),
+    sa.Index(None, "registry_id"),
 )
 
 operations = sa.Table(
@@ -199,6 +222,7 @@ hosts = sa.Table(
     sa.Column("disk_used", sa.Integer, nullable=False),
     sa.Column("total_containers", sa.Integer, nullable=False),
     sa.Column("enable_cpu_pinning", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("limits_disk", sa.Boolean(create_constraint=False), nullable=False),
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("created_at", _TIME, nullable=False),
     sa.Column("updated_at", _TIME),
@@ -252,4 +276,31 @@ ports = sa.Table(
     sa.Column("address", sa.String(45), nullable=False),
     sa.UniqueConstraint("network_uuid", "address"),
     sa.UniqueConstraint("container_uuid", "network_uuid"),
+)
+
+quotas = sa.Table(
+    "quotas",
+    metadata,
+    sa.Column("project_id", sa.String(255), primary_key=True),
+    sa.Column("resource", sa.String(16), primary_key=True),
+    sa.Column("hard_limit", sa.Integer, nullable=False),
+)
+
+quota_classes = sa.Table(
+    "quota_classes",
+    metadata,
+    sa.Column("class_name", sa.String(255), primary_key=True),
+    sa.Column("resource", sa.String(16), primary_key=True),
+    sa.Column("hard_limit", sa.Integer, nullable=False),
+)
+
+#: What a project's containers count: changed in the very transaction that adds, changes or removes one.
+project_usage = sa.Table(
+    "project_usage",
+    metadata,
+    sa.Column("project_id", sa.String(255), primary_key=True),
+    sa.Column("containers", sa.BigInteger, nullable=False),
+    sa.Column("cpu", sa.BigInteger, nullable=False),  # thousandths of a vCPU
+    sa.Column("memory", sa.BigInteger, nullable=False),
+    sa.Column("disk", sa.BigInteger, nullable=False),
 )

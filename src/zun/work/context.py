@@ -18,6 +18,7 @@ from zun.model.container import Container
 from zun.model.operation import Operation
 from zun.store.database import Database
 from zun.work.clock import Clock
+from zun.work.secrets import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +63,13 @@ class Means:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Env:
-    """What every step may use; `means` is None where no host is (a conductor)."""
+    """What every step may use; `means` and `secrets` are None where no host is (a conductor)."""
 
     db: Database
     clock: Clock
     settings: WorkSettings
     means: Means | None = None
+    secrets: Secrets | None = None
 
     def on_host(self) -> Means:
         """The drivers; only for steps that run on a host."""

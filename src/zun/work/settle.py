@@ -11,7 +11,7 @@ from zun.drivers.runtime import Facts
 from zun.model import lifecycle
 from zun.model.lifecycle import Action
 from zun.model.operation import OperationState
-from zun.store import containers, hosts, networks, operations
+from zun.store import containers, hosts, networks, removal
 from zun.work import facts as seen
 from zun.work.context import StepContext
 
@@ -33,9 +33,7 @@ def done(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
     observed = facts.observed if facts else None
     status = lifecycle.settle(ctx.operation.action, container.status, observed)
     if status is None:
-        forget(conn, container.uuid)
-        containers.delete(conn, container.uuid)
-        operations.forget_container(conn, container.uuid)
+        removal.remove_container(conn, container.uuid)
         return
     changes = dict(seen.columns(container, status, facts))
     changes["status_reason"] = seen.reason(container, status, facts) if facts else None

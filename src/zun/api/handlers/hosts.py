@@ -6,10 +6,8 @@ from zun.api.endpoint import Answer, Call
 from zun.api.errors import clip
 from zun.api.paging import list_query, next_link
 from zun.api.views import hosts as views
+from zun.model.host import SORT_KEYS
 from zun.service.errors import NotFound
-
-#: What the service sorts hosts by.
-SORT_KEYS = ("hostname",)
 
 _SLUG = "compute-node-not-found"
 

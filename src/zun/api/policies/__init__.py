@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from oslo_policy import policy
 
-from zun.api.policies import base, containers, hosts, services
+from zun.api.policies import base, containers, hosts, quotas, registries, services
 
 
 def list_rules() -> list[policy.RuleDefault]:
     """All rules; the entry point by which oslo.policy's tools find them."""
-    return [*base.RULES, *containers.RULES, *hosts.RULES, *services.RULES]
+    resources = (containers, hosts, quotas, registries, services)
+    return [*base.RULES, *(rule for resource in resources for rule in resource.RULES)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_policy import policy
 
-from zun.api.policies.base import ADMIN_API, ADMIN_OR_OWNER, DENY_EVERYBODY, rule
+from zun.api.policies.base import ADMIN_API, DENY_EVERYBODY, PROJECT_MEMBER, PROJECT_READER, rule
 
 _ALL = "/v1/containers"
 _ONE = "/v1/containers/{container_ident}"
@@ -13,7 +13,7 @@ _ONE = "/v1/containers/{container_ident}"
 FIELD_PREFIX = "container:get_one:"
 
 _CALLS: tuple[policy.RuleDefault, ...] = (
-    rule("container:create", ADMIN_OR_OWNER, "Create a container.", ("POST", _ALL)),
+    rule("container:create", PROJECT_MEMBER, "Create a container.", ("POST", _ALL)),
     rule("container:create:runtime", ADMIN_API, "Choose the OCI runtime.", ("POST", _ALL)),
     rule(
         "container:create:image_pull_policy",
@@ -25,21 +25,21 @@ _CALLS: tuple[policy.RuleDefault, ...] = (
     rule(
         "container:create:privileged", DENY_EVERYBODY, "Name `privileged` at all.", ("POST", _ALL)
     ),
-    rule("container:get_one", ADMIN_OR_OWNER, "Show a container.", ("GET", _ONE)),
+    rule("container:get_one", PROJECT_READER, "Show a container.", ("GET", _ONE)),
     rule("container:get_one_all_projects", ADMIN_API, "Show one of any project.", ("GET", _ONE)),
     rule(
-        "container:get_all", ADMIN_OR_OWNER, "List the containers of one's project.", ("GET", _ALL)
+        "container:get_all", PROJECT_READER, "List the containers of one's project.", ("GET", _ALL)
     ),
     rule("container:get_all_all_projects", ADMIN_API, "List those of all projects.", ("GET", _ALL)),
-    rule("container:update", ADMIN_OR_OWNER, "Change a container.", ("PATCH", _ONE)),
-    rule("container:delete", ADMIN_OR_OWNER, "Delete a container.", ("DELETE", _ONE)),
+    rule("container:update", PROJECT_MEMBER, "Change a container.", ("PATCH", _ONE)),
+    rule("container:delete", PROJECT_MEMBER, "Delete a container.", ("DELETE", _ONE)),
     rule(
         "container:delete_all_projects", ADMIN_API, "Delete one of any project.", ("DELETE", _ONE)
     ),
     rule("container:delete_force", ADMIN_API, "Delete in almost any status.", ("DELETE", _ONE)),
     rule(
         "container:actions",
-        ADMIN_OR_OWNER,
+        PROJECT_READER,
         "See what was done.",
         ("GET", f"{_ONE}/container_actions"),
     ),
@@ -72,7 +72,7 @@ RULES: tuple[policy.RuleDefault, ...] = (
     *(
         rule(
             f"container:{action}",
-            ADMIN_OR_OWNER,
+            PROJECT_READER if method == "GET" else PROJECT_MEMBER,
             f"Call {action} on a container.",
             (method, f"{_ONE}/{action}"),
         )

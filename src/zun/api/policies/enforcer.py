@@ -26,6 +26,15 @@ _KEPT = 4096
 _Key = tuple[str, str, str, frozenset[str], bool, tuple[tuple[str, str], ...]]
 
 
+def enforcer_of(conf: cfg.ConfigOpts, policy_file: str | Path | None = None) -> policy.Enforcer:
+    """oslo.policy's enforcer with our rules."""
+    enforcer = policy.Enforcer(conf, policy_file=None if policy_file is None else str(policy_file))
+    # Who sets enforce_new_defaults to false has read what it means: no warning a rule at every start.
+    enforcer.suppress_default_change_warnings = True
+    enforcer.register_defaults(list_rules())
+    return enforcer
+
+
 class Enforcer:
     """Says who may do what. Safe from several threads."""
 
@@ -41,9 +50,7 @@ class Enforcer:
             conf = cfg.ConfigOpts()
             conf([], project="zun", default_config_files=[], default_config_dirs=[])
         opts.set_defaults(conf)
-        path = str(policy_file) if policy_file is not None else None
-        self._enforcer = policy.Enforcer(conf, policy_file=path)
-        self._enforcer.register_defaults(list_rules())
+        self._enforcer = enforcer_of(conf, policy_file)
         self._lock = threading.Lock()
         self._clock = clock
         self._second = -1

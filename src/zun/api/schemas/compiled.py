@@ -173,7 +173,7 @@ def _step(node: Any, step: str | int) -> Any:
 
 def _got(path: Sequence[str | int], value: Any) -> str:
     """What was given, where it may be shown: numbers, booleans, null and short texts of harmless fields."""
-    if not path or path[0] in UNSPOKEN:
+    if not path or any(part in UNSPOKEN for part in path):
         return ""
     if value is None:
         return ", not null"

@@ -28,3 +28,20 @@ def service(row: Service, *, up: bool, default_zone: str) -> dict[str, Any]:
         "created_at": _time(row.created_at),
         "updated_at": _time(row.updated_at),
     }
+
+
+def switched(row: Service) -> dict[str, Any]:
+    """As enable and disable answer."""
+    return {
+        "service": {
+            "host": row.host,
+            "binary": row.binary,
+            "disabled": row.disabled,
+            "disabled_reason": row.disabled_reason,
+        }
+    }
+
+
+def forced(row: Service) -> dict[str, Any]:
+    """As force_down answers."""
+    return {"service": {"host": row.host, "binary": row.binary, "forced_down": row.forced_down}}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from zun.drivers.errors import Unsupported
-from zun.drivers.image import Credentials, PullPolicy
+from zun.drivers.errors import Rejected, Unsupported
+from zun.drivers.image import Credentials, ImageSource, PullPolicy, Reference
+from zun.drivers.references import HUB, with_domain
+from zun.model.registry import Registry
+from zun.store import registries
 from zun.work.context import Recording, StepContext
+from zun.work.secrets import Unreadable
 
 
 def ensure(ctx: StepContext) -> Recording:
@@ -14,13 +18,8 @@ def ensure(ctx: StepContext) -> Recording:
     if source is None:
         raise Unsupported(f"This host has no image driver {container.image_driver!r}.")
     policy = container.image_pull_policy or ctx.env.settings.default_pull_policy
-    image = source.ensure(
-        source.resolve(container.image),
-        PullPolicy(policy),
-        _credentials(ctx),
-        ctx.progress,
-        ctx.deadline,
-    )
+    reference, credentials = _what_and_who(ctx, source)
+    image = source.ensure(reference, PullPolicy(policy), credentials, ctx.progress, ctx.deadline)
     return Recording(
         outputs={"ref": image.runtime_ref},
         container={
@@ -31,7 +30,40 @@ def ensure(ctx: StepContext) -> Recording:
     )
 
 
-def _credentials(ctx: StepContext) -> Credentials | None:
-    # Filled in by whoever holds the registries' secrets; the journal never does.
-    del ctx
-    return None
+def _what_and_who(ctx: StepContext, source: ImageSource) -> tuple[Reference, Credentials | None]:
+    """The image at the container's registry, if it has one, and who we are there.
+
+    Read anew at every attempt: the journal never holds any of it.
+    """
+    container = ctx.container
+    if container.registry_id is None:
+        return source.resolve(container.image), None
+    with ctx.env.db.read() as conn:
+        registry = registries.get(conn, container.registry_id)
+    if registry is None:
+        raise Rejected(f"The registry {container.registry_id} is gone.")
+    home = source.resolve(f"{registry.domain}/image").domain
+    if not home and registry.domain.partition("/")[0] not in HUB:
+        # A word that is no domain would be taken for a user's name at Docker Hub, which must not see the password.
+        raise Rejected(
+            f"The domain of registry {registry.uuid} must be host[:port], with a dot, a port or localhost."
+        )
+    reference = source.resolve(with_domain(container.image, registry.domain))
+    return reference, _credentials(ctx, registry) if reference.domain == home else None
+
+
+def _credentials(ctx: StepContext, registry: Registry) -> Credentials | None:
+    if not registry.username:
+        return None
+    if registry.password is None:
+        return Credentials(username=registry.username, password="")
+    try:
+        if ctx.env.secrets is None:
+            raise Unreadable
+        password = ctx.env.secrets.open(registry.password)
+    except Unreadable:
+        raise Rejected(
+            f"The password of registry {registry.uuid} can't be read with the keys of this host; "
+            "set it again, or ask the operator."
+        ) from None
+    return Credentials(username=registry.username, password=password)

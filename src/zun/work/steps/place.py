@@ -10,7 +10,8 @@ from sqlalchemy.engine import Connection
 from zun.drivers.errors import Rejected
 from zun.model.host import Claim
 from zun.model.operation import host_queue
-from zun.store import hosts
+from zun.model.quota import Amounts
+from zun.store import hosts, quotas
 from zun.work.context import Recording, StepContext
 from zun.work.scheduler import PlaceRequest, choose
 
@@ -21,7 +22,7 @@ def place(conn: Connection, ctx: StepContext) -> Recording:
     request = PlaceRequest(
         cpu=container.cpu,
         memory=container.memory,
-        disk=container.disk,
+        disk=container.disk if params.get("disk_given") else 0,
         cpu_policy=container.cpu_policy,
         runtime=container.runtime,
         availability_zone=container.availability_zone,
@@ -42,6 +43,8 @@ def place(conn: Connection, ctx: StepContext) -> Recording:
             disk=disk,
         )
         if hosts.claim(conn, claim):
+            # At acceptance nobody knew the host: what it can't limit is not counted, what it limits is.
+            quotas.count(conn, container.project_id, Amounts(disk=disk - container.disk))
             return Recording(
                 outputs={"host": host.hostname},
                 container={"host": host.hostname, "disk": disk},

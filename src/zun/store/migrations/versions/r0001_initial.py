@@ -26,6 +26,40 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_claims_host"), "claims", ["host"], unique=False)
     op.create_table(
+        "registries",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("domain", sa.String(length=255), nullable=False),
+        sa.Column("username", sa.String(length=255), nullable=True),
+        sa.Column("password", sa.Text(), nullable=True),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("user_id", sa.String(length=255), nullable=False),
+        sa.Column(
+            "created_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql"), nullable=False
+        ),
+        sa.Column(
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql"), nullable=True
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_registries")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_registries_uuid")),
+    )
+    op.create_index(op.f("ix_registries_domain"), "registries", ["domain"], unique=False)
+    op.create_index(op.f("ix_registries_name"), "registries", ["name"], unique=False)
+    op.create_index(
+        op.f("ix_registries_project_id_id"), "registries", ["project_id", "id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_registries_project_id_name"), "registries", ["project_id", "name"], unique=False
+    )
+    op.create_index(op.f("ix_registries_user_id"), "registries", ["user_id"], unique=False)
+    op.create_index(op.f("ix_registries_username"), "registries", ["username"], unique=False)
+    op.create_table(
         "containers",
         sa.Column(
             "id",
@@ -50,7 +84,7 @@ def upgrade() -> None:
             "image_entrypoint", sa.Text().with_variant(mysql.LONGTEXT(), "mysql"), nullable=True
         ),
         sa.Column("image_digest", sa.String(length=255), nullable=True),
-        sa.Column("cpu", sa.Float(), nullable=False),
+        sa.Column("cpu", sa.Double(), nullable=False),
         sa.Column("cpu_policy", sa.String(length=16), nullable=False),
         sa.Column("memory", sa.Integer(), nullable=False),
         sa.Column("disk", sa.Integer(), nullable=False),
@@ -102,6 +136,7 @@ def upgrade() -> None:
             "'Deleted', 'Deleting', 'Rebuilding', 'Dead', 'Restarting')",
             name=op.f("ck_containers_status"),
         ),
+        sa.ForeignKeyConstraint(["registry_id"], ["registries.uuid"]),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_containers")),
         sa.UniqueConstraint("uuid", name=op.f("uq_containers_uuid")),
     )
@@ -113,6 +148,7 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_containers_project_id_name"), "containers", ["project_id", "name"], unique=False
     )
+    op.create_index(op.f("ix_containers_registry_id"), "containers", ["registry_id"], unique=False)
     op.create_index(op.f("ix_containers_status_id"), "containers", ["status", "id"], unique=False)
     op.create_table(
         "events",
@@ -161,6 +197,7 @@ def upgrade() -> None:
         sa.Column("disk_used", sa.Integer(), nullable=False),
         sa.Column("total_containers", sa.Integer(), nullable=False),
         sa.Column("enable_cpu_pinning", sa.Boolean(), nullable=False),
+        sa.Column("limits_disk", sa.Boolean(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column(
             "created_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql"), nullable=False
@@ -304,4 +341,27 @@ def upgrade() -> None:
             "container_uuid", "network_uuid", name=op.f("uq_ports_container_uuid_network_uuid")
         ),
         sa.UniqueConstraint("network_uuid", "address", name=op.f("uq_ports_network_uuid_address")),
+    )
+    op.create_table(
+        "quotas",
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("resource", sa.String(length=16), nullable=False),
+        sa.Column("hard_limit", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "resource", name=op.f("pk_quotas")),
+    )
+    op.create_table(
+        "quota_classes",
+        sa.Column("class_name", sa.String(length=255), nullable=False),
+        sa.Column("resource", sa.String(length=16), nullable=False),
+        sa.Column("hard_limit", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("class_name", "resource", name=op.f("pk_quota_classes")),
+    )
+    op.create_table(
+        "project_usage",
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("containers", sa.BigInteger(), nullable=False),
+        sa.Column("cpu", sa.BigInteger(), nullable=False),
+        sa.Column("memory", sa.BigInteger(), nullable=False),
+        sa.Column("disk", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_project_usage")),
     )

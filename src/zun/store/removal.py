@@ -1,0 +1,23 @@
+"""Removing a container: its row and everything that is kept because of it, in one place."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection
+
+from zun.model.quota import amounts_of
+from zun.store import containers, hosts, networks, operations, quotas
+
+
+def remove_container(conn: Connection, uuid: str) -> bool:
+    """Removes the row, its claim, ports and closed operations, and gives its project back what it counted.
+
+    Whether there was one: what two transactions remove is given back once.
+    """
+    container = containers.get(conn, uuid)
+    hosts.release(conn, uuid)
+    networks.release_ports(conn, uuid)
+    removed = containers.delete(conn, uuid)
+    if removed and container is not None:
+        quotas.count(conn, container.project_id, -amounts_of(container))
+    operations.forget_container(conn, uuid)
+    return removed
