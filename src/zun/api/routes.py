@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zun.api.endpoint import Endpoint, Takes
-from zun.api.handlers import container_actions, containers, hosts, services, versions
+from zun.api.handlers import container_actions, containers, hosts, openapi, services, versions
 from zun.api.schemas import containers as schemas
 from zun.api.schemas import create
 from zun.api.schemas import hosts as host_schemas
@@ -21,6 +21,7 @@ _CONTAINER = "/v1/containers/{ident}"
 ROUTES: Routes = {
     "/": {"GET": Endpoint(handler=versions.root, public=True, versioned=False)},
     "/v1": {"GET": Endpoint(handler=versions.v1, public=True)},
+    "/v1/openapi.json": {"GET": Endpoint(handler=openapi.serving(lambda: ROUTES), public=True)},
     _CONTAINERS: {
         "GET": Endpoint(handler=containers.list_all, takes=Takes.QUERY, params=schemas.LIST),
         "POST": Endpoint(
