@@ -17,6 +17,8 @@ from zun.api.versions import Version
 _OURS = frozenset({"x-why", "x-range", "x-bytes"})
 _ONE_SCHEMA = frozenset({"items", "additionalProperties", "propertyNames", "not"})
 _MANY_SCHEMAS = frozenset({"anyOf", "oneOf", "allOf"})
+#: What the schema itself says as well.
+_EVIDENT = "must be a string of "
 _NUMBERS = frozenset({"integer", "number"})
 
 #: The spellings of true and false, which would fill the document if they stood everywhere.
@@ -42,7 +44,7 @@ class Wording:
         what = schema.get("description") or self._fields.get(f"{outer}.{name}")
         what = what or self._fields.get(name, "")
         why = schema.get("x-why", "")
-        if not what or not why:
+        if not what or not why or why.startswith(_EVIDENT):
             return str(what)
         return f"{what} {why[0].upper()}{why[1:]}."
 
