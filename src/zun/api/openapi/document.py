@@ -35,8 +35,8 @@ Ask for a microversion with the header `{HEADER}: {SERVICE} X.Y`; without it a r
 What is described is {MAX_VERSION}. Where an operation, a parameter or a field is not known to all versions,
 `{SINCE}` and `{UNTIL}` say which know it. Answers hold all fields at every version.
 
-In queries, and in the bodies of actions, `None` and null mean that nothing is given. Trailing and doubled slashes
-mean nothing, and a path may be written without `/v1`."""
+In queries, and in the bodies of actions, `None` and null mean that nothing is given. In bodies, the digits of a
+number may come as text. Trailing and doubled slashes mean nothing, and a path may be written without `/v1`."""
 
 
 def build(

@@ -6,7 +6,7 @@ What a field means is looked up under `outer.name`, then under `name`: in the sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zun.api.schemas.responses.base import Resource, Schema, ref
@@ -66,7 +66,7 @@ class Wording:
             elif key not in _OURS and not (key == "required" and not value):
                 plain[key] = value
         if "x-range" in schema and _NUMBERS & set(_types(schema)):
-            plain["minimum"], plain["maximum"] = schema["x-range"]
+            _as_number(plain, schema["x-range"])
         return plain
 
     def _properties(
@@ -82,6 +82,14 @@ class Wording:
                 field[SINCE] = str(since[name])
             described[name] = field
         return described
+
+
+def _as_number(plain: Schema, bounds: Sequence[float]) -> None:
+    """The digits of a number are taken as text, too; its bounds can't be told of a text, so only the number is."""
+    kinds = [kind for kind in _types(plain) if kind != "string"]
+    plain["type"] = kinds if len(kinds) > 1 else kinds[0]
+    plain.pop("pattern", None)
+    plain["minimum"], plain["maximum"] = bounds
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:

@@ -24,6 +24,7 @@ from zun.api.schemas.responses.base import (
     shape,
 )
 from zun.api.versions import Version
+from zun.model.container import SORT_KEYS
 from zun.model.lifecycle import TRANSITIONS, Status
 
 _TIME: Schema = {
@@ -95,6 +96,7 @@ _UNSET = {name: nullable(schema) for name, schema in _COLLECTIONS.items()}
 _SHOWN = Success(what="The container.", schema=ref("Container"))
 
 _FIELDS = {
+    "sort_key": f"The field to sort by: one of {', '.join(SORT_KEYS)}.",
     "name": "The name; made up where none is given.",
     "image": "The reference of the image: name, and tag or digest.",
     "image_driver": "Who serves the image.",

@@ -45,6 +45,7 @@ RESOURCE = Resource(
     what="The hosts containers run on; for administrators.",
     schemas={"Host": shape(_HOST)},
     fields={
+        "sort_key": "The field to sort by: hostname.",
         "host": "A uuid or a hostname.",
         "hosts": "The hosts of the page.",
         "hostname": "The name of the host.",
