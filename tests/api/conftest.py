@@ -1,6 +1,7 @@
 """The API as a client sees it, over the real use cases on SQLite; hosts only answer questions, nothing runs.
 
-Everything goes through `api.request`; what backs the application is decided in `_house` alone.
+Everything goes through `api.request`, which compares each answer with the OpenAPI document; what backs the
+application is decided in `_house` alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import io
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from wsgiref.validate import validator
 import orjson
 import pytest
 import sqlalchemy as sa
+from tests.support.conformance import Conformance
 
 from zun.api.app import build_app
 from zun.api.middleware.noauth import NoAuth
@@ -78,6 +81,7 @@ class Api:
     app: Any
     db: Database
     settings: ApiSettings
+    conformance: Conformance
     answers: dict[str, Any] = field(default_factory=dict)
     health: dict[str, Callable[[], str]] = field(default_factory=dict)
 
@@ -148,7 +152,13 @@ class Api:
         assert len(names) == len(set(names)), names
         headers = {name.lower(): value for name, value in seen["headers"]}
         assert headers["x-openstack-request-id"].startswith("req-")
-        return Result(int(seen["status"].split()[0]), headers, body)
+        status = int(seen["status"].split()[0])
+        wrong = self.conformance.breaches(
+            env["REQUEST_METHOD"], env["PATH_INFO"], status, headers, body
+        )
+        breaches = list(wrong)
+        assert not breaches, f"{env['REQUEST_METHOD']} {env['PATH_INFO']}, {status}: {breaches}"
+        return Result(status, headers, body)
 
     def get(self, path: str, **kwargs: Any) -> Result:
         return self.request("GET", path, **kwargs)
@@ -213,6 +223,11 @@ def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Ser
     )
 
 
+@cache
+def _conformance(settings: ApiSettings, hiding: bool) -> Conformance:
+    return Conformance.of(settings, hiding=hiding)
+
+
 def _answers(asked: dict[str, Any]) -> dict[str, Any]:
     def logs(arguments: Mapping[str, Any], _seconds: float) -> bytes:
         asked["logs"] = arguments
@@ -261,7 +276,9 @@ def make_api(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         house = services(_house(db, _answers(asked), health))
         chosen = settings or ApiSettings(max_limit=100, max_body=65536)
         enforcer = Enforcer(policy_file=policy_file)
-        return Api(build_app(house, chosen, authenticate, enforcer), db, chosen, asked, health)
+        app = build_app(house, chosen, authenticate, enforcer)
+        conformance = _conformance(chosen, ":get_one:" in (policy or ""))
+        return Api(app, db, chosen, conformance, asked, health)
 
     yield make
     for db in opened:

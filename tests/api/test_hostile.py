@@ -369,6 +369,7 @@ PATHS = [
     ask("DELETE", C, "DELETE", status=405),
     ask("OPTIONS", C, "OPTIONS", status=405),
     ask("FOO", C, "FOO", status=405, validate=False),
+    ask("FOO", "/v1/nosuch", "nosuch", status=404, validate=False),
     ask("TRACE", WEB, "TRACE", status=405, validate=False),
     ask("GET", "/v1/networks", "GET", status=405),
     ask("POST", "/", "POST", status=405),

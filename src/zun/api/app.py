@@ -6,7 +6,7 @@ The order, outermost first, and why:
 2. `Faults`       what any layer below raises becomes the common error body; it needs the id for the log.
 3. `HealthCheck`  must answer without credentials and without the API's own path rules.
 4. `Paths`        one spelling of the path, before anybody decides anything by it.
-5. `Access`       `/` and `/v1` go past authentication; by the path, hence after 4.
+5. `Access`       what is public goes past authentication; by the path, hence after 4.
 6. authentication nobody's body is read, nor any work done, for a caller who is not known.
 7. `BodyBound`    nothing is parsed before its size is known to be bounded.
 8. Falcon         routing, then the endpoint; its error handlers keep the version headers on errors.
@@ -14,6 +14,7 @@ The order, outermost first, and why:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,17 @@ def build_app(
         Frame(services, settings, enforcer or Enforcer(), _compile(settings, ROUTES)), ROUTES
     )
     bounded = BodyBound(router, settings.max_body)
-    access = Access(bounded, authenticate(bounded))
+    access = Access(bounded, authenticate(bounded), _public(ROUTES))
     return RequestId(Faults(HealthCheck(Paths(access), services.health)))
+
+
+def _public(routes: Routes) -> frozenset[str]:
+    """Paths all of whose methods are for everybody."""
+    return frozenset(
+        path
+        for path, methods in routes.items()
+        if methods and all(endpoint.public for endpoint in methods.values())
+    )
 
 
 def _compile(settings: ApiSettings, routes: Routes) -> dict[VersionedSchema, CompiledSchema]:
@@ -74,7 +84,7 @@ def _schemas(endpoint: Endpoint) -> list[VersionedSchema]:
 def _router(frame: Frame, routes: Routes) -> WSGIApplication:
     app: falcon.App[falcon.Request, falcon.Response] = falcon.App()
     app.add_error_handler(Exception, _unforeseen)
-    app.add_error_handler(falcon.HTTPError, _routing_error)
+    app.add_error_handler(falcon.HTTPError, _routing_errors(routes))
     app.add_error_handler(ServiceError, _refusal)
     for template, methods in routes.items():
         app.add_route(template, Resource(frame, methods))
@@ -89,23 +99,37 @@ def _refusal(
     resp.data = render(error)
 
 
-def _routing_error(
-    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict[str, Any]
-) -> None:
+_ErrorHandler = Callable[[falcon.Request, falcon.Response, falcon.HTTPError, dict[str, Any]], None]
+
+
+def _routing_errors(routes: Routes) -> _ErrorHandler:
     """Falcon's own refusals, which are those of its router, in the common shape (contract 7)."""
-    status = error.status_code
-    if req.method not in COMBINED_METHODS:
-        status = 405  # Falcon calls a method it never heard of a bad request
-    if status == 404:
-        message = f"There is no resource at {clip(req.path)}."
-    elif status == 405:
-        message = f"{clip(req.method)}: this method is not served at {clip(req.path)}."
-    else:
-        message = error.title or "The request is not understood."
-    for name, value in dict(error.headers or {}).items():
-        # Falcon counts OPTIONS among what is allowed; here it is not.
-        resp.set_header(name, value.replace("OPTIONS, ", "").replace("OPTIONS", ""))
-    _refusal(req, resp, RoutingError(status, message), params)
+    known = [
+        (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), methods) for path, methods in routes.items()
+    ]
+
+    def refuse(
+        req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict[str, Any]
+    ) -> None:
+        status = error.status_code
+        headers = dict(error.headers or {})
+        if req.method not in COMBINED_METHODS:
+            # Falcon calls a method it never heard of a bad request, whatever the path.
+            allowed = [methods for path, methods in known if path.fullmatch(req.path)]
+            status = 405 if allowed else 404
+            headers = {"Allow": ", ".join(allowed[0])} if allowed else {}
+        if status == 404:
+            message = f"There is no resource at {clip(req.path)}."
+        elif status == 405:
+            message = f"{clip(req.method)}: this method is not served at {clip(req.path)}."
+        else:
+            message = error.title or "The request is not understood."
+        for name, value in headers.items():
+            # Falcon counts OPTIONS among what is allowed; here it is not.
+            resp.set_header(name, value.replace("OPTIONS, ", "").replace("OPTIONS", ""))
+        _refusal(req, resp, RoutingError(status, message), params)
+
+    return refuse
 
 
 def _unforeseen(

@@ -10,6 +10,7 @@ from zun.api.handlers import (
     container_actions,
     containers,
     hosts,
+    openapi,
     quotas,
     registries,
     services,
@@ -36,6 +37,7 @@ _QUOTA = "/v1/quotas/{project}"
 ROUTES: Routes = {
     "/": {"GET": Endpoint(handler=versions.root, public=True, versioned=False)},
     "/v1": {"GET": Endpoint(handler=versions.v1, public=True)},
+    "/v1/openapi.json": {"GET": Endpoint(handler=openapi.serving(lambda: ROUTES), public=True)},
     _CONTAINERS: {
         "GET": Endpoint(handler=containers.list_all, takes=Takes.QUERY, params=schemas.LIST),
         "POST": Endpoint(

@@ -15,12 +15,17 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import orjson
 from oslo_config import cfg, generator
 from oslo_policy import policy
 
 from zun import conf
 from zun.api import versions
+from zun.api.openapi.document import build
+from zun.api.openapi.page import render
 from zun.api.policies import list_rules
+from zun.api.routes import ROUTES
+from zun.api.settings import ApiSettings
 from zun.model import lifecycle
 from zun.model.lifecycle import ALLOWED, IN_TRANSIT, TRANSITIONS, Action, Observed, Status
 
@@ -231,6 +236,22 @@ def _operations(rule: policy.DocumentedRuleDefault) -> str:
     return "<br>".join(f"`{o['method']} {o['path']}`" for o in rule.operations)
 
 
+def openapi_document() -> str:
+    """The description of the API for programs, with the bounds of an installation that changed none."""
+    made = build(ROUTES, ApiSettings())
+    return orjson.dumps(made, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def api_page() -> str:
+    """The description of the API for people."""
+    return f"""{_NOTE}
+# The API
+
+For programs: [openapi.json](openapi.json), which the service also serves at `/v1/openapi.json`.
+
+{render(build(ROUTES, ApiSettings()))}"""
+
+
 def sample() -> str:
     """zun.conf with every option commented out, ours and those of the libraries we hand it to."""
     settings = cfg.ConfigOpts()
@@ -248,6 +269,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/configuration.md": configuration_page,
     "docs/reference/microversions.md": microversions_page,
     "docs/reference/policies.md": policies_page,
+    "docs/reference/openapi.json": openapi_document,
+    "docs/reference/api.md": api_page,
     "etc/zun.conf.sample": sample,
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from zun.api.errors import RoutingError
+from zun.api.errors import RoutingError, render, status_line
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -30,7 +30,7 @@ class HealthCheck:
         if environ.get("PATH_INFO", "").rstrip("/") != PATH:
             return self._app(environ, start_response)
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            raise RoutingError(405, "/healthcheck: only GET is served here")
+            return _not_served(start_response)
         ok, body = self._report()
         headers = [
             ("Content-Type", "application/json"),
@@ -52,3 +52,14 @@ class HealthCheck:
         }
         ok = all(good for good, _ in report.values())
         return ok, orjson.dumps({"status": "ok" if ok else "failed", "checks": checks})
+
+
+def _not_served(start_response: StartResponse) -> list[bytes]:
+    body = render(RoutingError(405, f"{PATH}: only GET is served here"))
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Allow", "GET, HEAD"),
+    ]
+    start_response(status_line(405), headers)
+    return [body]

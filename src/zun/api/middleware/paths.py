@@ -14,9 +14,6 @@ from zun.api.errors import RoutingError
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-#: Served without authentication, after normalisation (contract 1).
-PUBLIC = frozenset({"/", "/v1"})
-
 
 def normalise(path: str) -> str:
     """The one spelling of `path`, as WSGI gives it (bytes in latin-1)."""

@@ -1,0 +1,23 @@
+"""What answers hold, as data: one file a resource, each with one `RESOURCE`, all of them named here."""
+
+from __future__ import annotations
+
+from zun.api.schemas.responses import (
+    container_actions,
+    containers,
+    health,
+    hosts,
+    services,
+    versions,
+)
+from zun.api.schemas.responses.base import Resource
+
+#: In the order of the pages.
+RESOURCES: tuple[Resource, ...] = (
+    containers.RESOURCE,
+    container_actions.RESOURCE,
+    hosts.RESOURCE,
+    services.RESOURCE,
+    versions.RESOURCE,
+    health.RESOURCE,
+)
