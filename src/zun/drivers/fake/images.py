@@ -57,6 +57,15 @@ class FakeImages(Scripted):
                 self._registry[key] = _Published(image, credentials)
         return image
 
+    def keep(self, text: str, salt: str) -> Image:
+        """An image that was made on the host, and that no registry has."""
+        reference = parse(text)
+        ident = "sha256:" + hashlib.sha256(f"{reference}{salt}".encode()).hexdigest()
+        image = Image(runtime_ref=ident, digest=None, size=1_000_000)
+        with self._lock:
+            self._present[str(reference)] = image
+        return image
+
     def withdraw(self, text: str) -> None:
         """Takes an image out of the registry."""
         with self._lock:
