@@ -300,8 +300,13 @@ def test_an_address_that_is_taken_conflicts_at_connect(lab: Lab) -> None:
     one = lab.network(55)
     lab.running(attachments=lab.attachments((one, 5)))
     (taken,) = lab.attachments((one, 5))
+    uuid = lab.running()
     with pytest.raises(errors.Conflict):
-        lab.runtime.connect(lab.running(), taken, soon())
+        lab.runtime.connect(uuid, taken, soon())
+    assert lab.look(uuid).addresses == {}
+    lab.runtime.stop(uuid, 0, soon())
+    lab.runtime.start(uuid, soon())
+    assert lab.look(uuid).addresses == {}
 
 
 def test_networks_of_nothing(lab: Lab) -> None:

@@ -42,11 +42,21 @@ def connect(engine: Engine, name: str, attachment: Attachment, deadline: Deadlin
         raise
     except errors.Conflict:
         left = (_networks(engine, name, deadline) or {}).get(attachment.network)
-        if left and left.get("IPAddress") and _address(left) in asked.values():
+        if left and left.get("EndpointID") and _address(left) in asked.values():
             return  # another attempt at the same was faster
-        if left:
-            _leave(engine, name, attachment.network, deadline)  # half made
+        if left and not left.get("EndpointID"):
+            _clear(engine, name, attachment.network, deadline)
         raise
+
+
+def _clear(engine: Engine, name: str, network: str, deadline: Deadline) -> None:
+    """Takes away what a refused connect leaves: a network without an endpoint, which no start would survive.
+
+    Seen of Docker 20.10. It can't be disconnected, for it isn't connected; with any free address it can be both.
+    """
+    with engine.call("detach the container from the network", deadline) as client:
+        client.connect_container_to_network(name, network)
+    disconnect(engine, name, network, deadline)
 
 
 def disconnect(engine: Engine, name: str, network: str, deadline: Deadline) -> None:
