@@ -32,7 +32,10 @@ from zun.service.containers import Containers
 from zun.service.health import Health
 from zun.service.hosts import Hosts
 from zun.service.house import Services
+from zun.service.images import Images
+from zun.service.inside import Inside
 from zun.service.intents import Intents
+from zun.service.networks import Networks
 from zun.service.settings import ServiceSettings
 from zun.store import containers, hosts, migrate, schema
 from zun.store.database import Database
@@ -200,6 +203,9 @@ def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Ser
     intents = Intents(db, bus, utcnow, settings.operation_seconds)
     return Services(
         containers=Containers(db, bus, intents, settings, utcnow),
+        inside=Inside(bus, settings),
+        networks=Networks(db, intents, settings, utcnow),
+        images=Images(db, bus, intents, settings, utcnow),
         hosts=Hosts(db, utcnow, settings.down_after),
         health=Health(health),
     )

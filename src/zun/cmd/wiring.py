@@ -31,7 +31,10 @@ from zun.service.containers import Containers
 from zun.service.health import Health
 from zun.service.hosts import Hosts
 from zun.service.house import Services
+from zun.service.images import Images
+from zun.service.inside import Inside
 from zun.service.intents import Intents
+from zun.service.networks import Networks
 from zun.service.settings import ServiceSettings
 from zun.store import hosts, migrate
 from zun.store.database import Database
@@ -140,6 +143,9 @@ def build(
     }
     services = Services(
         containers=Containers(db, bus, intents, settings.service, clock),
+        inside=Inside(bus, settings.service),
+        networks=Networks(db, intents, settings.service, clock),
+        images=Images(db, bus, intents, settings.service, clock),
         hosts=Hosts(db, clock, settings.service.down_after),
         health=Health(probes),
     )
@@ -182,14 +188,16 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
             default_pull_policy=conf.compute.default_image_pull_policy,
             default_runtime=conf.container_runtime,
             default_disk=conf.default_disk,
-            subnet_pool=subnets(
-                str(conf.docker_network.subnet_pool), conf.docker_network.subnet_prefix
-            ),
+            subnet_pool=_subnet_pool(conf),
         ),
         agent=_agent_settings(conf, runner),
         conductor=ConductorSettings(runner=runner),
         api=_api_settings(conf),
     )
+
+
+def _subnet_pool(conf: cfg.ConfigOpts) -> Sequence[str]:
+    return subnets(str(conf.docker_network.subnet_pool), conf.docker_network.subnet_prefix)
 
 
 def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSettings:
@@ -205,6 +213,8 @@ def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSet
         execute_bytes=conf.docker.execute_output_limit,
         log_bytes=conf.docker.log_limit,
         down_after=down_after,
+        archive_bytes=conf.api.max_archive_size,
+        subnet_pool=_subnet_pool(conf),
     )
 
 
@@ -229,6 +239,7 @@ def _api_settings(conf: cfg.ConfigOpts) -> ApiSettings:
     return ApiSettings(
         max_limit=conf.api.max_limit,
         max_body=conf.api.max_request_body_size,
+        max_archive=conf.api.max_archive_size,
         minimum_cpus=conf.minimum_cpus,
         maximum_cpus=conf.maximum_cpus,
         minimum_memory=conf.minimum_memory,

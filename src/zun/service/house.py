@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from zun.service.containers import Containers
 from zun.service.health import Health
 from zun.service.hosts import Hosts
+from zun.service.images import Images
+from zun.service.inside import Inside
+from zun.service.networks import Networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,5 +17,8 @@ class Services:
     """What an API needs."""
 
     containers: Containers
+    inside: Inside
+    networks: Networks
+    images: Images
     hosts: Hosts
     health: Health

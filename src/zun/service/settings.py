@@ -24,3 +24,5 @@ class ServiceSettings:
     execute_bytes: int = 1024 * 1024
     log_bytes: int = 8 * 1024 * 1024
     down_after: timedelta = timedelta(seconds=180)
+    archive_bytes: int = 64 * 1024 * 1024
+    subnet_pool: Sequence[str] = ()

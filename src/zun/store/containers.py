@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import TRANSITIONS, Action, Status
+from zun.store import keyset
 from zun.store.rows import columns_of, names_of, values_of
 from zun.store.schema import Json, JsonAsIs, containers, operations
 
@@ -100,22 +101,14 @@ def page(
     sort_key: str,
     descending: bool,
 ) -> list[Listed]:
-    """One page by keyset: the rows that follow `after` in the order of (`sort_key`, id).
-
-    NULLs come first ascending and last descending, on every database.
-    """
+    """One page by keyset: see `zun.store.keyset`."""
     assert sort_key in SORT_KEYS
     query = _SHOWN
     if project_id is not None:
         query = query.where(containers.c.project_id == project_id)
     for key, wanted in filters.items():
         query = query.where(_matches(key, wanted))
-    column = containers.c[sort_key]
-    if after is not None:
-        query = query.where(_follows(column, getattr(after, sort_key), after.id, descending))
-    ranks = [] if not column.nullable else [sa.case((column.is_(None), 0), else_=1)]
-    keys = [*ranks, column] if sort_key == "id" else [*ranks, column, containers.c.id]
-    query = query.order_by(*(k.desc() if descending else k.asc() for k in keys)).limit(limit)
+    query = keyset.page(query, containers, sort_key, after, limit, descending=descending)
     return [_listed(row) for row in conn.execute(query).all()]
 
 
@@ -126,21 +119,6 @@ def _matches(key: str, wanted: Any) -> Any:
     return operations.c.action.in_(actions) & (
         operations.c.begun | (operations.c.action != Action.CREATE)
     )
-
-
-def _follows(column: sa.Column[Any], last: Any, last_id: int, descending: bool) -> Any:
-    ids = containers.c.id
-    later_id = ids < last_id if descending else ids > last_id
-    if column is ids:
-        return later_id
-    # Bound with the column's type: SQLAlchemy orders no bare booleans.
-    value = sa.literal(last, column.type)
-    tie = (column.is_(None) if last is None else column == value) & later_id
-    if last is None:
-        return tie if descending else tie | column.is_not(None)
-    if descending:
-        return tie | (column < value) | column.is_(None)
-    return tie | (column > value)
 
 
 def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
