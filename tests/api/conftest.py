@@ -18,6 +18,7 @@ from wsgiref.validate import validator
 import orjson
 import pytest
 import sqlalchemy as sa
+from tests.support.house import Rig, running
 
 from zun.api.app import build_app
 from zun.api.middleware.noauth import NoAuth
@@ -269,3 +270,17 @@ def make_api(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def api(make_api: Maker) -> Api:
     return make_api()
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """A whole service that works, on the fakes."""
+    with running(tmp_path) as rig:
+        yield rig
+
+
+@pytest.fixture
+def lively(rig: Rig) -> Api:
+    """A client of it."""
+    settings = ApiSettings(max_body=65536, max_archive=256 * 1024, image_drivers=("docker",))
+    return Api(build_app(rig.house.services, settings, NoAuth), rig.db, settings)

@@ -53,7 +53,7 @@ class Fakes:
     volumes: FakeVolumes = field(default_factory=FakeVolumes)
 
     def __post_init__(self) -> None:
-        self.runtime = FakeRuntime(networks=self.networks)
+        self.runtime = FakeRuntime(networks=self.networks, images=self.images)
 
 
 def eventually(what: Callable[[], Any], why: str = "") -> Any:
@@ -117,9 +117,10 @@ class Rig:
 def quick_settings(**service: Any) -> wiring.Settings:
     """Settings under which nothing waits long."""
     runner = RunnerSettings(workers=4, poll=0.2, lease=5.0)
+    pool = wiring.subnets("10.201.0.0/16", 24)
     return wiring.Settings(
-        service=ServiceSettings(**service),
-        work=WorkSettings(subnet_pool=wiring.subnets("10.201.0.0/16", 24)),
+        service=ServiceSettings(**{"subnet_pool": pool, **service}),
+        work=WorkSettings(subnet_pool=pool),
         agent=AgentSettings(
             heartbeat=0.5,
             runner=runner,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zun.drivers import errors
@@ -120,7 +120,8 @@ class FakeImages(Scripted):
 
     def search(self, term: str, limit: int, deadline: Deadline) -> Sequence[Mapping[str, Any]]:
         with self._call("search", term, deadline, limit):
-            names = sorted({n.partition("@")[0].rpartition(":")[0] or n for n in self._registry})
+            references = (parse(name) for name in self._registry)
+            names = sorted({str(replace(r, tag="", digest=None)).rstrip(":") for r in references})
             return tuple({"name": n} for n in names if term in n)[:limit]
 
     def remove(self, reference: str, deadline: Deadline) -> None:
