@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import io
 import tarfile
+import threading
 from typing import Any
 
 import pytest
 from tests.support.house import Rig, eventually
+from tests.support.lab import soon
 
+from zun.api.middleware.archives import ArchiveGate
 from zun.drivers.errors import Rejected, Unavailable
 from zun.drivers.fake import Fail, LoseReply
 from zun.drivers.runtime import Limits
+from zun.drivers.subnets import checked_subnet
 from zun.model.host import Claim
 from zun.model.names import network_name, new_uuid
+from zun.service.errors import Unavailable as UnavailableNow
 from zun.store import hosts, images, networks
 
 C = "/v1/containers"
@@ -284,20 +289,20 @@ def test_a_container_made_on_a_network_of_its_project(lively: Any, rig: Rig) -> 
     uuid = run(lively, rig, nets=[{"network": "blue", "v4-fixed-ip": "10.201.0.77"}])
     (entry,) = listed(lively)
     assert (entry["net_id"], entry["fixed_ips"][0]["ip_address"]) == (blue, "10.201.0.77")
-    assert list(rig.fakes.runtime.inspect(uuid, _soon()).addresses) == [network_name(blue)]
+    assert list(rig.fakes.runtime.inspect(uuid, soon()).addresses) == [network_name(blue)]
     used = lively.request("DELETE", f"{N}/{blue}", roles="admin")
     assert (used.status, "in use" in used.error["title"]) == (409, True)
     lively.request("DELETE", f"{C}/web", query="stop=true")
     eventually(lambda: rig.row(uuid) is None)
     # Its last container is gone: the bridge goes from the host, the network stays, for somebody made it.
-    assert list(rig.fakes.networks.list_networks(_soon())) == []
+    assert list(rig.fakes.networks.list_networks(soon())) == []
     with rig.db.read() as conn:
         assert networks.get(conn, blue) is not None
     assert lively.request("DELETE", f"{N}/blue", roles="admin").status == 204
 
 
 def test_a_subnet_the_host_has_elsewhere_is_exchanged(lively: Any, rig: Rig) -> None:
-    rig.fakes.networks._taken.append(__import__("ipaddress").ip_network("10.201.0.0/24"))
+    rig.fakes.networks._taken.append(checked_subnet("10.201.0.0/24"))
     blue = make_network(lively)
     run(lively, rig, nets=[{"network": blue}])
     (entry,) = listed(lively)
@@ -323,7 +328,7 @@ def test_attach_list_and_detach(lively: Any, rig: Rig) -> None:
     assert (by_port.status, by_port.json) == (202, None)
     rig.settled(uuid)
     assert [entry["net_id"] for entry in listed(lively)] == [blue]
-    assert list(rig.fakes.runtime.inspect(uuid, _soon()).addresses) == [network_name(blue)]
+    assert list(rig.fakes.runtime.inspect(uuid, soon()).addresses) == [network_name(blue)]
     assert lively.post(f"{C}/web/network_detach", json={"network": "blue"}).status == 202
     rig.settled(uuid)
     assert listed(lively) == []
@@ -376,7 +381,7 @@ def test_an_attach_the_engine_refuses_leaves_nothing(lively: Any, rig: Rig) -> N
     row = rig.settled(uuid)
     assert row is not None and row.status == "Running"
     assert blue not in (row.addresses or {})
-    assert network_name(blue) not in rig.fakes.runtime.inspect(uuid, _soon()).addresses
+    assert network_name(blue) not in rig.fakes.runtime.inspect(uuid, soon()).addresses
     with rig.db.read() as conn:
         assert [p.network_uuid for p in networks.ports_of(conn, uuid)] == list(row.addresses or {})
 
@@ -388,7 +393,7 @@ def test_a_detach_the_engine_refuses_leaves_all_as_it_was(lively: Any, rig: Rig)
     lively.post(f"{C}/web/network_detach", query=f"network={before[0]['net_id']}")
     rig.settled(uuid)
     assert listed(lively) == before
-    assert len(rig.fakes.runtime.inspect(uuid, _soon()).addresses) == 1
+    assert len(rig.fakes.runtime.inspect(uuid, soon()).addresses) == 1
 
 
 def test_defect_35_detach_by_port_leaves_the_other_networks(lively: Any, rig: Rig) -> None:
@@ -566,7 +571,75 @@ def test_defect_23_a_registry_that_cannot_search_is_no_500(lively: Any, rig: Rig
     assert lively.get(f"{I}/alpine/search").status == 400
 
 
-def _soon() -> Any:
-    from tests.support.lab import soon
+# -- defects of what was there before --------------------------------------------------------------------------------
 
-    return soon()
+
+def test_defect_34_auto_heal_rebuilds_what_vanished(lively: Any, rig: Rig) -> None:
+    uuid = run(lively, rig, auto_heal=True)
+    before = rig.fakes.runtime.inspect(uuid, soon()).runtime_id
+    rig.fakes.runtime.vanish(uuid)
+    eventually(lambda: rig.fakes.runtime.inspect(uuid, soon()).runtime_id not in (None, before))
+    rig.until(uuid, "Running")
+    actions = eventually(
+        lambda: lively.get(f"{C}/web/container_actions").json["containerActions"][0]
+    )
+    assert actions["action"] == "rebuild"
+
+
+def test_defect_35_a_signal_that_does_not_kill_leaves_it_running(lively: Any, rig: Rig) -> None:
+    uuid = run(lively, rig)
+    assert lively.post(f"{C}/web/kill", query="signal=SIGHUP").status == 202
+    row = rig.settled(uuid)
+    assert row is not None and row.status == "Running"
+    assert lively.post(f"{C}/web/kill").status == 202
+    row = rig.settled(uuid)
+    assert row is not None and row.status == "Stopped"
+
+
+def test_defect_35_a_rebuild_uses_the_new_image_s_command(lively: Any, rig: Rig) -> None:
+    rig.fakes.images.publish("old", command=("old-command",))
+    rig.fakes.images.publish("new", command=("new-command",))
+    uuid = run(lively, rig, image="old")
+    assert lively.get(f"{C}/web").json["command"] == ["old-command"]
+    lively.post(f"{C}/web/rebuild", query="image=new&image_driver=None")
+    eventually(lambda: lively.get(f"{C}/web").json["command"] == ["new-command"])
+    rig.settled(uuid)
+    assert not rig.fakes.runtime.plan_of(uuid).command
+    given = run(lively, rig, "given", command=["mine"])
+    lively.post(f"{C}/given/rebuild", query="image=new")
+    rig.settled(given)
+    assert list(rig.fakes.runtime.plan_of(given).command or ()) == ["mine"]
+
+
+def test_defect_40_logs_that_are_no_text_are_shown(lively: Any, rig: Rig) -> None:
+    uuid = run(lively, rig)
+    rig.fakes.runtime.append_log(uuid, b"\xff\xfe is no text\n")
+    assert lively.get(f"{C}/web/logs").json == "\ufffd\ufffd is no text\n"
+
+
+def test_the_gate_for_archives_says_when_it_is_full() -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        del start_response
+        if environ["PATH_INFO"].endswith("archive"):
+            entered.set()
+            assert go_on.wait(30)
+        return [b""]
+
+    gate = ArchiveGate(app, patience=0.05)
+    busy = {"PATH_INFO": "/v1/containers/web/get_archive"}
+    nobody: Any = None
+    threads = []
+    for _ in range(2):
+        entered.clear()
+        threads.append(threading.Thread(target=gate, args=(busy, nobody)))
+        threads[-1].start()
+        assert entered.wait(30)
+    with pytest.raises(UnavailableNow):
+        gate(busy, nobody)
+    assert gate({"PATH_INFO": "/v1/containers"}, nobody) == [b""]
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert gate(busy, nobody) == [b""]
