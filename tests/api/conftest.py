@@ -21,6 +21,7 @@ import orjson
 import pytest
 import sqlalchemy as sa
 from tests.support.conformance import Conformance
+from tests.support.house import Rig, running
 
 from zun.api.app import build_app
 from zun.api.middleware.noauth import NoAuth
@@ -36,7 +37,10 @@ from zun.service.containers import Containers
 from zun.service.health import Health
 from zun.service.hosts import Hosts
 from zun.service.house import Services
+from zun.service.images import Images
+from zun.service.inside import Inside
 from zun.service.intents import Intents
+from zun.service.networks import Networks
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
 from zun.service.settings import QuotaSettings, ServiceSettings
@@ -216,6 +220,9 @@ def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Ser
     intents = Intents(db, bus, utcnow, settings.operation_seconds)
     return Services(
         containers=Containers(db, bus, intents, settings, utcnow),
+        inside=Inside(db, bus, settings),
+        networks=Networks(db, intents, settings, utcnow),
+        images=Images(db, bus, intents, settings, utcnow),
         hosts=Hosts(db, utcnow, settings.down_after),
         quotas=Quotas(db, settings.quota),
         registries=Registries(db, Secrets(["0123456789abcdef" * 2]), utcnow),
@@ -288,3 +295,17 @@ def make_api(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def api(make_api: Maker) -> Api:
     return make_api()
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """A whole service that works, on the fakes."""
+    with running(tmp_path) as rig:
+        yield rig
+
+
+@pytest.fixture
+def lively(rig: Rig) -> Api:
+    """A client of it."""
+    settings = ApiSettings(max_body=65536, max_archive=256 * 1024, image_drivers=("docker",))
+    return Api(build_app(rig.house.services, settings, NoAuth), rig.db, settings)

@@ -26,13 +26,16 @@ OWN = {"project_id": "p1", "user_id": "u1"}
 FOREIGN = {"project_id": "p2", "user_id": "u2"}
 
 READER = [
-    "container:get_one", "container:get_all", "container:logs", "container:actions", "registry:get_one",
-    "registry:get_all", "quota:get", "quota:get_default", "availability_zones:get_all",
+    "container:get_one", "container:get_all", "container:logs", "container:actions", "container:top", "container:stats",
+    "image:search", "registry:get_one", "registry:get_all", "quota:get", "quota:get_default",
+    "availability_zones:get_all",
 ]  # fmt: skip
 MEMBERS = [
     "container:create", "container:update", "container:delete", "container:start", "container:stop", "container:reboot",
     "container:pause", "container:unpause", "container:kill", "container:rebuild", "container:rename",
-    "container:execute", "registry:create", "registry:update", "registry:delete",
+    "container:execute", "container:get_archive", "container:put_archive", "container:resize_container",
+    "container:commit", "container:network_attach", "container:network_detach", "container:add_security_group",
+    "container:remove_security_group", "registry:create", "registry:update", "registry:delete",
 ]  # fmt: skip
 ADM = [
     "container:create:runtime", "container:create:image_pull_policy", "container:create:requested_destination",
@@ -41,6 +44,8 @@ ADM = [
     "container:get_one:privileged", "container:get_one:runtime", "container:action:events", "host:get_all", "host:get",
     "zun-service:get_all", "zun-service:delete", "zun-service:enable", "zun-service:disable", "zun-service:force_down",
     "registry:get_all_all_projects", "quota:update", "quota:delete", "quota_class:get", "quota_class:update",
+    "zun-service:get_all", "image:pull", "image:get_all", "image:get_one", "image:delete", "network:create",
+    "network:delete",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from tests.support.registry import Registry
 
 from zun.drivers import errors
 from zun.drivers.docker import DockerNetworks, DockerRuntime, Engine
-from zun.drivers.fake import FakeNetworks, FakeRuntime
+from zun.drivers.fake import FakeImages, FakeNetworks, FakeRuntime
 from zun.model import names
 
 BOTH = ["fake", pytest.param("docker", marks=pytest.mark.engine)]
@@ -61,7 +61,13 @@ def docker_lab(engine: Engine, busybox: str) -> Iterator[Lab]:
 @pytest.fixture
 def fake_lab() -> Iterator[Lab]:
     networks = FakeNetworks()
-    lab = Lab(FakeRuntime(networks=networks), networks, "sha256:fake", None, "test-fake")
+    lab = Lab(
+        FakeRuntime(networks=networks, images=FakeImages()),
+        networks,
+        "sha256:fake",
+        None,
+        "test-fake",
+    )
     yield lab
     lab.close()
 

@@ -57,7 +57,7 @@ class Fakes:
     volumes: FakeVolumes = field(default_factory=FakeVolumes)
 
     def __post_init__(self) -> None:
-        self.runtime = FakeRuntime(networks=self.networks)
+        self.runtime = FakeRuntime(networks=self.networks, images=self.images)
 
 
 def eventually(what: Callable[[], Any], why: str = "") -> Any:
@@ -122,9 +122,10 @@ def quick_settings(**service: Any) -> wiring.Settings:
     """Settings under which nothing waits long; no quota unless a test is about quotas."""
     service.setdefault("quota", QuotaSettings(enforced=False))
     runner = RunnerSettings(workers=4, poll=0.2, lease=5.0)
+    pool = wiring.subnets("10.201.0.0/16", 24)
     return wiring.Settings(
-        service=ServiceSettings(**service),
-        work=WorkSettings(subnet_pool=wiring.subnets("10.201.0.0/16", 24)),
+        service=ServiceSettings(**{"subnet_pool": pool, **service}),
+        work=WorkSettings(subnet_pool=pool),
         agent=AgentSettings(
             heartbeat=0.5,
             runner=runner,

@@ -8,8 +8,9 @@ The order, outermost first, and why:
 4. `Paths`        one spelling of the path, before anybody decides anything by it.
 5. `Access`       what is public goes past authentication; by the path, hence after 4.
 6. authentication nobody's body is read, nor any work done, for a caller who is not known.
-7. `BodyBound`    nothing is parsed before its size is known to be bounded.
-8. Falcon         routing, then the endpoint; its error handlers keep the version headers on errors.
+7. `ArchiveGate`  few of the requests that may be large are read at a time.
+8. `BodyBound`    nothing is parsed before its size is known to be bounded.
+9. Falcon         routing, then the endpoint; its error handlers keep the version headers on errors.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from falcon.constants import COMBINED_METHODS
 from zun.api.endpoint import Endpoint, Frame, Resource
 from zun.api.errors import RoutingError, clip, render, render_unforeseen
 from zun.api.middleware.access import Access
+from zun.api.middleware.archives import PUT, ArchiveGate
 from zun.api.middleware.body import BodyBound
 from zun.api.middleware.faults import Faults, log_unforeseen
 from zun.api.middleware.health import HealthCheck
@@ -54,7 +56,7 @@ def build_app(
     router = _router(
         Frame(services, settings, enforcer or Enforcer(), _compile(settings, ROUTES)), ROUTES
     )
-    bounded = BodyBound(router, settings.max_body)
+    bounded = ArchiveGate(BodyBound(router, settings.max_body, {PUT: settings.max_archive}))
     access = Access(bounded, authenticate(bounded), _public(ROUTES))
     return RequestId(Faults(HealthCheck(Paths(access), services.health)))
 

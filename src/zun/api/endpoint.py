@@ -19,7 +19,6 @@ from zun.api.errors import NotAcceptable, RoutingError, clip
 from zun.api.params import read_body, read_merged, read_query, require_json, without_unset
 from zun.api.policies.enforcer import Enforcer
 from zun.api.schemas.compiled import CompiledSchema, VersionedSchema
-from zun.api.schemas.lift import check_unknown
 from zun.api.settings import ApiSettings
 from zun.api.versions import (
     HEADER,
@@ -117,6 +116,8 @@ class Endpoint:
     takes: Takes = Takes.NOTHING
     params: VersionedSchema | None = None  # the query, or the merged parameters
     document: VersionedSchema | None = None
+    check: Callable[[object, Version], None] | None = None  # of the document, before its schema
+    binary: frozenset[str] = frozenset()  # parameters whose text may hold NUL
     since: Version = MIN_VERSION
     until: Version = MAX_VERSION
     public: bool = False  # no caller: `/` and `/v1`
@@ -199,7 +200,9 @@ class Resource:
         if takes is Takes.CHANGES:
             params = without_unset(params)
         if takes in (Takes.MERGED, Takes.CHANGES):
-            params = read_merged(params, req.bounded_stream.read(), req.content_type or _JSON)
+            params = read_merged(
+                params, req.bounded_stream.read(), req.content_type or _JSON, endpoint.binary
+            )
         if endpoint.params is not None:
             self._frame.schemas[endpoint.params].check(version, params)
         if takes is not Takes.CHANGES:
@@ -209,7 +212,8 @@ class Resource:
         document = read_body(req.bounded_stream.read())
         if document is None:
             document = {}
-        check_unknown(document, version)
+        if endpoint.check is not None:
+            endpoint.check(document, version)
         self._frame.schemas[endpoint.document].check(version, document)
         return params, document
 

@@ -57,19 +57,24 @@ def require_json(content_type: str) -> None:
         raise UnsupportedMediaType(f"Content-Type: must be {_JSON}, not `{clip(content_type)}`")
 
 
-def read_body(raw: bytes) -> Any:
-    """The JSON value of a body, or a 400 that says what is wrong with it."""
+def read_body(raw: bytes, binary: frozenset[str] = frozenset()) -> Any:
+    """The JSON value of a body, or a 400 that says what is wrong with it.
+
+    `binary`: keys of the body whose text may hold NUL.
+    """
     if not raw.strip():
         return None
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise Invalid(f"body: is not valid JSON: {clip(str(error))}") from None
-    _check_text(value, raw)
+    _check_text(value, raw, binary)
     return value
 
 
-def read_merged(query: Mapping[str, str], raw: bytes, content_type: str) -> dict[str, Any]:
+def read_merged(
+    query: Mapping[str, str], raw: bytes, content_type: str, binary: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """Query and JSON body of an action as one set of parameters; the body speaks last.
 
     A body that is no JSON is somebody else's unless it says it is JSON: then it was meant, and acting without
@@ -79,7 +84,7 @@ def read_merged(query: Mapping[str, str], raw: bytes, content_type: str) -> dict
     if not raw.strip():
         return params
     try:
-        body = read_body(raw)
+        body = read_body(raw, binary)
     except Invalid:
         if is_json(content_type):
             raise
@@ -92,7 +97,7 @@ def read_merged(query: Mapping[str, str], raw: bytes, content_type: str) -> dict
     return params
 
 
-def _check_text(value: Any, raw: bytes) -> None:
+def _check_text(value: Any, raw: bytes, binary: frozenset[str]) -> None:
     """Refuse NUL, which no column and no engine takes, and needless depth. Most bodies can't have either."""
     suspicious = b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH
     if not suspicious:
@@ -108,6 +113,8 @@ def _check_text(value: Any, raw: bytes) -> None:
             stack.extend((where, depth + 1, item) for item in node)
         elif isinstance(node, dict):
             for key, item in node.items():
+                if depth == 0 and key in binary and isinstance(item, str):
+                    continue
                 if "\0" in key:
                     raise Invalid(f"{where}: names must not hold a NUL character")
                 stack.append((clip(key) if depth == 0 else where, depth + 1, item))

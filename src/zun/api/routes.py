@@ -8,20 +8,27 @@ from zun.api.endpoint import Endpoint, Takes
 from zun.api.handlers import (
     availability_zones,
     container_actions,
+    container_networks,
     containers,
     hosts,
+    images,
+    networks,
     openapi,
     quotas,
     registries,
     services,
     versions,
 )
+from zun.api.handlers import container_inside as inside
 from zun.api.schemas import containers as schemas
 from zun.api.schemas import create
 from zun.api.schemas import hosts as host_schemas
+from zun.api.schemas import images as image_schemas
+from zun.api.schemas import networks as network_schemas
 from zun.api.schemas import quotas as quota_schemas
 from zun.api.schemas import registries as registry_schemas
 from zun.api.schemas import services as service_schemas
+from zun.api.schemas.lift import check_unknown
 from zun.api.versions import Version
 from zun.model.lifecycle import Action
 
@@ -32,6 +39,12 @@ _CONTAINER = "/v1/containers/{ident}"
 _REGISTRIES = "/v1/registries"
 _REGISTRY = "/v1/registries/{registry}"
 _QUOTA = "/v1/quotas/{project}"
+_IMAGES = "/v1/images"
+
+#: An image's name in a path, of one segment, two, ... : clients put it there as it is (contract 12).
+_NAMES = tuple(
+    ("{image}", *(f"{{part{n}}}" for n in range(2, length + 1))) for length in range(1, 9)
+)
 
 
 ROUTES: Routes = {
@@ -45,6 +58,7 @@ ROUTES: Routes = {
             takes=Takes.DOCUMENT,
             params=create.CREATE_QUERY,
             document=create.CREATE,
+            check=check_unknown,
         ),
     },
     _CONTAINER: {
@@ -84,6 +98,62 @@ ROUTES: Routes = {
     },
     f"{_CONTAINER}/execute": {
         "POST": Endpoint(handler=containers.execute, takes=Takes.MERGED, params=schemas.EXECUTE)
+    },
+    f"{_CONTAINER}/top": {
+        "GET": Endpoint(handler=inside.top, takes=Takes.QUERY, params=schemas.TOP)
+    },
+    f"{_CONTAINER}/stats": {"GET": Endpoint(handler=inside.stats)},
+    f"{_CONTAINER}/get_archive": {
+        "GET": Endpoint(handler=inside.get_archive, takes=Takes.MERGED, params=schemas.PATH)
+    },
+    f"{_CONTAINER}/put_archive": {
+        "POST": Endpoint(
+            handler=inside.put_archive,
+            takes=Takes.MERGED,
+            params=schemas.PUT_ARCHIVE,
+            binary=frozenset({"data"}),
+        )
+    },
+    f"{_CONTAINER}/resize_container": {
+        "POST": Endpoint(
+            handler=containers.resize_container,
+            takes=Takes.CHANGES,
+            params=schemas.RESIZE_CONTAINER,
+            since=Version(1, 19),
+        )
+    },
+    f"{_CONTAINER}/commit": {
+        "POST": Endpoint(handler=images.commit, takes=Takes.MERGED, params=schemas.COMMIT)
+    },
+    f"{_CONTAINER}/network_list": {
+        "GET": Endpoint(handler=container_networks.network_list, since=Version(1, 13))
+    },
+    f"{_CONTAINER}/network_attach": {
+        "POST": Endpoint(
+            handler=container_networks.attach,
+            takes=Takes.MERGED,
+            params=schemas.NETWORK_ATTACH,
+            since=Version(1, 8),
+        )
+    },
+    f"{_CONTAINER}/network_detach": {
+        "POST": Endpoint(
+            handler=container_networks.detach,
+            takes=Takes.MERGED,
+            params=schemas.NETWORK_DETACH,
+            since=Version(1, 6),
+        )
+    },
+    **{
+        f"{_CONTAINER}/{action}": {
+            "POST": Endpoint(
+                handler=container_networks.security_group(action),
+                takes=Takes.MERGED,
+                params=schemas.SECURITY_GROUP,
+                until=Version(1, 14),
+            )
+        }
+        for action in ("add_security_group", "remove_security_group")
     },
     f"{_CONTAINER}/container_actions": {"GET": Endpoint(handler=container_actions.list_all)},
     f"{_CONTAINER}/container_actions/{{request_id}}": {
@@ -146,7 +216,25 @@ ROUTES: Routes = {
             handler=quotas.update_class, takes=Takes.MERGED, params=quota_schemas.UPDATE
         ),
     },
-    # Listing networks is not part of the contract, which wants a 405 here; POST and DELETE come with Neutron.
-    "/v1/networks": {},
-    "/v1/networks/{network}": {},
+    _IMAGES: {
+        "GET": Endpoint(handler=images.list_all, takes=Takes.QUERY, params=image_schemas.LIST),
+        "POST": Endpoint(handler=images.pull, takes=Takes.DOCUMENT, document=image_schemas.PULL),
+    },
+    f"{_IMAGES}/{{image}}": {
+        "GET": Endpoint(handler=images.show),
+        "DELETE": Endpoint(handler=images.delete),
+    },
+    **{
+        f"{_IMAGES}/{'/'.join(parts)}/search": {
+            "GET": Endpoint(handler=images.search, takes=Takes.QUERY, params=image_schemas.SEARCH)
+        }
+        for parts in _NAMES
+    },
+    # Listing networks is not part of the contract, which wants a 405 here.
+    "/v1/networks": {
+        "POST": Endpoint(
+            handler=networks.create, takes=Takes.DOCUMENT, document=network_schemas.CREATE
+        )
+    },
+    "/v1/networks/{network}": {"DELETE": Endpoint(handler=networks.delete, since=Version(1, 27))},
 }

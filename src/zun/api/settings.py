@@ -11,6 +11,7 @@ class ApiSettings:
 
     max_limit: int = 1000  # [api]max_limit: rows of one page at most, and by default
     max_body: int = 1024 * 1024  # bytes of a request body; above it 413
+    max_archive: int = 64 * 1024 * 1024  # likewise for put_archive
     minimum_cpus: float = 0.1
     maximum_cpus: float = 16.0
     minimum_memory: int = 4  # MiB

@@ -53,7 +53,7 @@ Made from `zun.model.lifecycle`, which the service itself reads.
 refuses every action with an operation of its own but `delete`.
 
 {_guard_table()}
-In any status: {", ".join(f"`{action}`" for action in Action if action not in ALLOWED) or "none"}.
+In any status: {", ".join(f"`{action}`" for action in TRANSITIONS if action not in ALLOWED) or "none"}.
 
 ## What an operation does to the status
 
@@ -90,9 +90,9 @@ def _transition_table() -> str:
         [
             f"`{action}`",
             move.during or "unchanged",
-            move.settled or "*the row is gone*",
+            move.settled or ("*engine's*" if move.keeps else "*the row is gone*"),
             move.failed or "*engine's*",
-            f"`{move.task}`",
+            f"`{move.task}`" if move.task else "",
         ]
         for action, move in TRANSITIONS.items()
     )
@@ -113,6 +113,8 @@ def _observation_table() -> str:
 def _diagram() -> str:
     lines = ["stateDiagram-v2\n"]
     for action, move in TRANSITIONS.items():
+        if move.keeps:
+            continue
         end = move.settled or "[*]"
         if move.during is None:
             starts = [status for status in Status if lifecycle.guard(action, status)]

@@ -198,7 +198,9 @@ class _Server:
             ident=None,
             expose_tracebacks=False,
             # The server takes in a body before the API may judge it: past this it stops, with words of its own.
-            max_request_body_size=_BODY_SLACK * conf.api.max_request_body_size,
+            max_request_body_size=max(
+                _BODY_SLACK * conf.api.max_request_body_size, 2 * conf.api.max_archive_size
+            ),
         )
         # One a socket that is listened on; the map has their helpers, too.
         self._doors: list[Any] = [

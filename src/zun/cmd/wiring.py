@@ -31,7 +31,10 @@ from zun.service.containers import Containers
 from zun.service.health import Health
 from zun.service.hosts import Hosts
 from zun.service.house import Services
+from zun.service.images import Images
+from zun.service.inside import Inside
 from zun.service.intents import Intents
+from zun.service.networks import Networks
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
 from zun.service.settings import QuotaSettings, ServiceSettings
@@ -144,6 +147,9 @@ def build(
     }
     services = Services(
         containers=Containers(db, bus, intents, settings.service, clock),
+        inside=Inside(db, bus, settings.service),
+        networks=Networks(db, intents, settings.service, clock),
+        images=Images(db, bus, intents, settings.service, clock),
         hosts=Hosts(db, clock, settings.service.down_after),
         quotas=Quotas(db, settings.service.quota),
         registries=Registries(db, secrets, clock),
@@ -188,14 +194,16 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
             default_pull_policy=conf.compute.default_image_pull_policy,
             default_runtime=conf.container_runtime,
             default_disk=conf.default_disk,
-            subnet_pool=subnets(
-                str(conf.docker_network.subnet_pool), conf.docker_network.subnet_prefix
-            ),
+            subnet_pool=_subnet_pool(conf),
         ),
         agent=_agent_settings(conf, runner),
         conductor=ConductorSettings(runner=runner),
         api=_api_settings(conf),
     )
+
+
+def _subnet_pool(conf: cfg.ConfigOpts) -> Sequence[str]:
+    return subnets(str(conf.docker_network.subnet_pool), conf.docker_network.subnet_prefix)
 
 
 def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSettings:
@@ -219,6 +227,8 @@ def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSet
             disk=conf.quota.disk,
             enforced=conf.quota.driver != "NoopQuotaDriver",
         ),
+        archive_bytes=conf.api.max_archive_size,
+        subnet_pool=_subnet_pool(conf),
     )
 
 
@@ -244,6 +254,7 @@ def _api_settings(conf: cfg.ConfigOpts) -> ApiSettings:
     return ApiSettings(
         max_limit=conf.api.max_limit,
         max_body=conf.api.max_request_body_size,
+        max_archive=conf.api.max_archive_size,
         minimum_cpus=conf.minimum_cpus,
         maximum_cpus=conf.maximum_cpus,
         minimum_memory=conf.minimum_memory,

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid as uuids
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from zun.bus import Answer, Refused, Why
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
-from zun.drivers.runtime import CanExec, CanLog, LogRequest
+from zun.drivers.runtime import CanArchive, CanExec, CanLog, CanMeasure, CanTop, LogRequest
 from zun.work.context import Means
+
+#: Seconds between the two samples that a use of CPU is made of: long enough for several of the kernel's accounting
+#: periods (0.1 s where a container has a cap), short enough to wait for.
+_BETWEEN = 0.5
 
 LOG = logging.getLogger(__name__)
 
@@ -30,6 +36,11 @@ def answers(means: Means, doubt: Callable[[str], None]) -> Mapping[str, Answer]:
     questions: Mapping[str, Callable[[Means, Mapping[str, Any], Deadline], Any]] = {
         "logs": _logs,
         "execute": _execute,
+        "top": _top,
+        "stats": _stats,
+        "get_archive": _get_archive,
+        "put_archive": _put_archive,
+        "image_search": _image_search,
     }
     return {name: _guarded(name, means, ask, doubt) for name, ask in questions.items()}
 
@@ -44,7 +55,7 @@ def _guarded(
         try:
             return ask(means, arguments, Deadline(seconds))
         except errors.DriverError as exc:
-            if isinstance(exc, (errors.NotFound, errors.Conflict)):
+            if isinstance(exc, (errors.NotFound, errors.Conflict)) and "uuid" in arguments:
                 doubt(arguments["uuid"])
             raise Refused(_WHY[type(exc)], exc.public) from exc
         except Exception as exc:
@@ -75,3 +86,54 @@ def _execute(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> 
         raise errors.Unsupported("The runtime of this host can't execute commands.")
     result = runtime.execute(arguments["uuid"], arguments["command"], arguments["limit"], deadline)
     return {"exit_code": result.exit_code, "output": result.output}
+
+
+def _top(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> Mapping[str, Any]:
+    runtime = means.runtime
+    if not isinstance(runtime, CanTop):
+        raise errors.Unsupported("The runtime of this host can't list processes.")
+    found = runtime.top(arguments["uuid"], arguments["arguments"], deadline)
+    return {"titles": list(found.titles), "rows": [list(row) for row in found.rows]}
+
+
+def _stats(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> Mapping[str, Any]:
+    """What is used now: the CPU by two samples, the rest by the newer one."""
+    runtime = means.runtime
+    if not isinstance(runtime, CanMeasure):
+        raise errors.Unsupported("The runtime of this host can't measure.")
+    first = runtime.measure(arguments["uuid"], deadline)
+    time.sleep(deadline.left(_BETWEEN))
+    second = runtime.measure(arguments["uuid"], deadline)
+    used = max(second.cpu - first.cpu, 0.0)  # less than before: it was started anew in between
+    answer = asdict(second)
+    answer["cpu"] = used / max(answer.pop("at") - first.at, 1e-6)
+    return answer
+
+
+def _get_archive(
+    means: Means, arguments: Mapping[str, Any], deadline: Deadline
+) -> Mapping[str, Any]:
+    data, stat = _archiving(means).get_archive(
+        arguments["uuid"], arguments["path"], arguments["limit"], deadline
+    )
+    return {"data": data, **asdict(stat)}
+
+
+def _put_archive(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> None:
+    _archiving(means).put_archive(arguments["uuid"], arguments["path"], arguments["data"], deadline)
+
+
+def _archiving(means: Means) -> CanArchive:
+    runtime = means.runtime
+    if not isinstance(runtime, CanArchive):
+        raise errors.Unsupported("The runtime of this host has no way to a container's files.")
+    return runtime
+
+
+def _image_search(
+    means: Means, arguments: Mapping[str, Any], deadline: Deadline
+) -> Sequence[Mapping[str, Any]]:
+    source = means.images.get("docker")
+    if source is None:
+        raise errors.Unsupported("This host has no image driver that can search.")
+    return source.search(arguments["term"], arguments["limit"], deadline)

@@ -43,4 +43,12 @@ OPTS: list[cfg.Opt] = [
         min=1024,
         help="Largest request body in bytes; a larger one gets a 413.",
     ),
+    cfg.IntOpt(
+        "max_archive_size",
+        default=67108864,
+        min=1024,
+        help="Largest request body, in bytes, of put_archive, and the largest archive get_archive "
+        "answers with. Two such requests are handled at a time, each in memory of about four times "
+        "this much.",
+    ),
 ]

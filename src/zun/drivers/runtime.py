@@ -221,5 +221,123 @@ class CanLog(Protocol):
     def logs(self, uuid: str, request: LogRequest, limit: int, deadline: Deadline) -> bytes: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processes:
+    """The processes of a container as `ps` shows them."""
+
+    titles: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@runtime_checkable
+class CanTop(Protocol):
+    """What runs in the container; `arguments` are those of `ps`, "" = the engine's usual ones.
+
+    Conflict if it isn't running, NotFound if there is none, Rejected if `ps` does not take the arguments.
+    """
+
+    def top(self, uuid: str, arguments: str, deadline: Deadline) -> Processes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What a container has used up to one moment. `at` is of the monotonic clock, in seconds; the rest in bytes."""
+
+    at: float
+    cpu: float  # seconds, over all CPUs
+    memory: int  # without the inactive file cache
+    memory_limit: int
+    received: int
+    sent: int
+    read: int
+    written: int
+
+
+@runtime_checkable
+class CanMeasure(Protocol):
+    """One sample, at once: how much of a CPU is used now is for the asker to make of two.
+
+    Conflict if it isn't running (a paused one is), NotFound if there is none.
+    """
+
+    def measure(self, uuid: str, deadline: Deadline) -> Sample: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathStat:
+    """What a path in a container is; `mtime` in RFC 3339, `mode` as the engine counts it."""
+
+    name: str
+    size: int
+    mode: int
+    mtime: str
+    link_target: str
+
+
+@runtime_checkable
+class CanArchive(Protocol):
+    """Files in and out as tar archives; running or not.
+
+    get_archive: Rejected if there is no such path, or the archive has more than `limit` bytes.
+    put_archive: unpacks into the directory `path`. Rejected if there is none, or `data` is no archive.
+    NotFound if there is no container.
+    """
+
+    def get_archive(
+        self, uuid: str, path: str, limit: int, deadline: Deadline
+    ) -> tuple[bytes, PathStat]: ...
+    def put_archive(self, uuid: str, path: str, data: bytes, deadline: Deadline) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a container may use; as in `Plan`."""
+
+    cpu: float
+    memory: int  # MiB
+    cpu_shares: bool = False
+
+
+@runtime_checkable
+class CanUpdate(Protocol):
+    """Sets the limits of a container that exists, running or not, without a restart; setting them twice is fine.
+
+    Rejected if the engine refuses them, and then they are what they were; NotFound if there is none.
+    """
+
+    def update(self, uuid: str, limits: Limits, deadline: Deadline) -> None: ...
+
+
+@runtime_checkable
+class CanConnect(Protocol):
+    """Networks of a container that exists, running or not.
+
+    connect: with the attachment's address; succeeds if it has it already. NotFound: container or network is
+        gone. Conflict: the address is taken (an engine may notice at start only).
+    disconnect: succeeds if it isn't connected, or isn't there. A container may be left without any network.
+    """
+
+    def connect(self, uuid: str, attachment: Attachment, deadline: Deadline) -> None: ...
+    def disconnect(self, uuid: str, network: str, deadline: Deadline) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """An image made of a container; `size` in bytes."""
+
+    image_id: str
+    size: int
+
+
+@runtime_checkable
+class CanCommit(Protocol):
+    """Makes an image `repository:tag` of what the container's files are now, on this host; done twice, the newer stays.
+
+    A running one is paused meanwhile. The image carries none of our labels. NotFound if there is no container.
+    """
+
+    def commit(self, uuid: str, repository: str, tag: str, deadline: Deadline) -> Committed: ...
+
+
 Progress = Callable[[Mapping[str, Any]], None]
 """Told now and then how far long work has come; the mapping is fit for a user's eyes."""

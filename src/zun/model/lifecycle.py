@@ -54,14 +54,19 @@ class Action(StrEnum):
     KILL = "kill"
     REBUILD = "rebuild"
     DELETE = "delete"
-    # Actions answered without an operation in the journal: they have a guard, no transition.
     UPDATE = "update"
     RESIZE_CONTAINER = "resize_container"
+    COMMIT = "commit"
+    NETWORK_ATTACH = "network_attach"
+    NETWORK_DETACH = "network_detach"
+    # Of images, which have no status.
+    IMAGE_PULL = "image_pull"
+    IMAGE_DELETE = "image_delete"
+    # Actions answered without an operation in the journal: they have a guard, no transition.
     ADD_SECURITY_GROUP = "add_security_group"
     REMOVE_SECURITY_GROUP = "remove_security_group"
     GET_ARCHIVE = "get_archive"
     PUT_ARCHIVE = "put_archive"
-    COMMIT = "commit"
     LOGS = "logs"
     EXECUTE = "execute"
     EXECUTE_RESIZE = "execute_resize"
@@ -115,13 +120,15 @@ class Transition:
 
     `during`: the status from acceptance on, None = unchanged. `settled`: the status expected when all steps
     are done, None = the row is gone. `failed`: the status when it could not be done, None = what it was before,
-    corrected by what the engine shows. `task`: the `task_state` in the API while the operation is open.
+    corrected by what the engine shows. `task`: the `task_state` in the API while the operation is open, if the
+    contract has one. `keeps`: the operation is no matter of status: it stays, corrected by what the engine shows.
     """
 
     during: Status | None
     settled: Status | None
     failed: Status | None
-    task: str
+    task: str | None
+    keeps: bool = False
 
 
 TRANSITIONS: dict[Action, Transition] = {
@@ -134,6 +141,11 @@ TRANSITIONS: dict[Action, Transition] = {
     Action.KILL: Transition(None, _S.STOPPED, None, "container_killing"),
     Action.REBUILD: Transition(_S.REBUILDING, _S.CREATED, _S.ERROR, "container_rebuilding"),
     Action.DELETE: Transition(_S.DELETING, None, None, "container_deleting"),
+    Action.UPDATE: Transition(None, None, None, None, keeps=True),
+    Action.RESIZE_CONTAINER: Transition(None, None, None, None, keeps=True),
+    Action.COMMIT: Transition(None, None, None, None, keeps=True),
+    Action.NETWORK_ATTACH: Transition(None, None, None, "network_attaching", keeps=True),
+    Action.NETWORK_DETACH: Transition(None, None, None, "network_detaching", keeps=True),
 }
 
 _DURING = frozenset(t.during for t in TRANSITIONS.values() if t.during) | {_S.DELETED}
@@ -170,6 +182,8 @@ def settle(action: Action, recorded: Status, observed: Observed | None) -> Statu
     `observed` is what the engine showed after the last step; None where nothing needed to be looked at.
     """
     expected = TRANSITIONS[action].settled
+    if TRANSITIONS[action].keeps:
+        return recorded if observed is None else observe(recorded, observed, auto_remove=False)
     if expected is None or observed is None:
         return expected
     if observed is Observed.CREATED:

@@ -10,6 +10,13 @@ from typing import Any
 
 from zun.model.lifecycle import Action, Status
 
+#: The kinds of resource an operation may be about.
+CONTAINER = "container"
+IMAGE = "image"
+
+#: Actions that leave no record for users (contract 9).
+UNRECORDED = frozenset({Action.UPDATE, Action.RESIZE_CONTAINER})
+
 #: The queue any conductor may take from. Every other queue is a host's: see `host_queue`.
 CONDUCTOR_QUEUE = "@conductor"
 
@@ -66,8 +73,9 @@ class Operation:
 
     id: int = 0
     uuid: str
+    resource: str = CONTAINER
     action: Action
-    container_uuid: str
+    container_uuid: str  # of the resource, whatever it is
     project_id: str
     user_id: str
     request_id: str
@@ -77,7 +85,7 @@ class Operation:
     position: int = 0
     params: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    prior_status: Status
+    prior_status: Status | None = None  # where the resource has one
     version: int = 0
     claimed_by: str | None = None
     claimed_epoch: int | None = None

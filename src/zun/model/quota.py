@@ -52,3 +52,8 @@ def amounts_of(container: Container) -> Amounts:
     return Amounts(
         containers=1, cpu=milli(container.cpu), memory=container.memory, disk=container.disk
     )
+
+
+def resized(container: Container, cpu: float, memory: int) -> Amounts:
+    """What a container would count more with these sizes; negative = less."""
+    return Amounts(cpu=milli(cpu) - milli(container.cpu), memory=memory - container.memory)

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zun.bus import Bus, Refused, Why
+from sqlalchemy.engine import Connection
+
+from zun.bus import Bus
 from zun.model.container import Container, Draft, Listed
 from zun.model.lifecycle import Action
 from zun.model.names import uuid_or_none
-from zun.model.operation import Event, Operation
-from zun.service import drafts
+from zun.model.operation import UNRECORDED, Event, Operation
+from zun.model.quota import resized
+from zun.service import drafts, quotas
 from zun.service.caller import Caller
-from zun.service.errors import Conflict, Invalid, NotFound, ServiceError, Unavailable
+from zun.service.errors import Conflict, Invalid, NotFound
 from zun.service.intents import Asker, Intents, guard
 from zun.service.queries import ExecAnswer, ListQuery, LogQuery
+from zun.service.questions import Questions, TooLate
 from zun.service.settings import ServiceSettings
-from zun.store import containers, hosts, operations
+from zun.service.sizes import SIZES, Sizes
+from zun.store import containers, operations
 from zun.store.database import Database
 from zun.work.clock import Clock
 
@@ -28,8 +33,9 @@ class Containers:
         self, db: Database, bus: Bus, intents: Intents, settings: ServiceSettings, clock: Clock
     ) -> None:
         self._db = db
-        self._bus = bus
+        self._questions = Questions(db, bus, settings.ask_seconds)
         self._intents = intents
+        self._sizes = Sizes(db, settings.ask_seconds)
         self._settings = settings
         self._clock = clock
 
@@ -76,13 +82,14 @@ class Containers:
     def actions(self, container: Container) -> Sequence[Operation]:
         """The operations of a container, newest first (contract 9)."""
         with self._db.read() as conn:
-            return operations.of_container(conn, container.uuid)
+            every = operations.of_container(conn, container.uuid)
+        return [operation for operation in every if operation.action not in UNRECORDED]
 
     def action(self, container: Container, request_id: str) -> tuple[Operation, Sequence[Event]]:
         """The newest operation of a container under a request id, and its events, oldest first. Raises NotFound."""
         with self._db.read() as conn:
             for operation in operations.of_container(conn, container.uuid):
-                if operation.request_id == request_id:
+                if operation.request_id == request_id and operation.action not in UNRECORDED:
                     return operation, operations.events_of(conn, operation.uuid)
         raise NotFound(
             f"Container {container.uuid} has no action of request {request_id[:64]}.",
@@ -94,7 +101,7 @@ class Containers:
     def create(self, caller: Caller, draft: Draft) -> Container:
         """Accepts a container: the row is there, the rest follows (contract 2.2)."""
         return self._intents.create(
-            _asker(caller),
+            asker(caller),
             lambda conn: drafts.prepare(conn, caller, draft, self._settings, self._clock),
         )
 
@@ -107,7 +114,7 @@ class Containers:
             params = {"force": True}
         given = {key: value for key, value in params.items() if value is not None}
         return self._there(
-            container, self._intents.act(_asker(caller), container.uuid, action, given, changes)
+            container, self._intents.act(asker(caller), container.uuid, action, given, changes)
         )
 
     def _new_image(self, container: Container, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +122,7 @@ class Containers:
         if driver not in self._settings.image_drivers:
             raise Invalid(f"image_driver: {driver!r} is not configured.")
         image = params.get("image") or container.image
+        drafts.check_image(image)
         if image == container.image and driver == container.image_driver:
             return {}
         return {"image": image, "image_driver": driver, "image_command": None,
@@ -124,7 +132,7 @@ class Containers:
         """Accepts a delete (contract 2.4). Raises Conflict."""
         as_action = Action.DELETE_FORCE if force else Action.DELETE_STOP if stop else Action.DELETE
         params = {"force": force, "stop": stop}
-        self._intents.delete(_asker(caller), container.uuid, params, as_action)
+        self._intents.delete(asker(caller), container.uuid, params, as_action)
 
     # ---- changes of the row alone
 
@@ -135,13 +143,50 @@ class Containers:
         return self._change(container, {"name": name})
 
     def update(self, caller: Caller, container: Container, changes: Mapping[str, Any]) -> Container:
-        """PATCH: name, auto_heal (contract 2.1). Raises Invalid for what can't be changed yet."""
+        """PATCH: name, auto_heal, cpu, memory (contract 2.1); the latter two are true when this returns.
+
+        Raises Conflict: the host lacks room, the engine refuses, the container is busy. Unavailable: not known yet.
+        """
         guard(Action.UPDATE, container)
-        for key in ("cpu", "memory"):
-            if key in changes:
-                raise Invalid(f"{key}: can't be changed while the container exists.")
         fresh = {k: v for k, v in changes.items() if getattr(container, k) != v}
+        if fresh.keys() & SIZES:
+            self._resize(caller, container, Action.UPDATE, fresh)
+            return self._sizes.ended(container, Action.UPDATE, caller.request_id)
         return self._change(container, fresh) if fresh else container
+
+    def resize(self, caller: Caller, container: Container, changes: Mapping[str, Any]) -> Container:
+        """resize_container: as `update`, but cpu and memory follow later. Raises Conflict."""
+        guard(Action.RESIZE_CONTAINER, container)
+        fresh = {k: v for k, v in changes.items() if getattr(container, k) != v}
+        if fresh.keys() & SIZES:
+            return self._resize(caller, container, Action.RESIZE_CONTAINER, fresh)
+        return self._change(container, fresh) if fresh else container
+
+    def _resize(
+        self, caller: Caller, container: Container, action: Action, fresh: Mapping[str, Any]
+    ) -> Container:
+        cpu = fresh.get("cpu", container.cpu)
+        memory = fresh.get("memory", container.memory)
+        quota = self._settings.quota
+
+        def admit(conn: Connection, row: Container) -> None:
+            if "name" in fresh:
+                drafts.check_unique(conn, row.project_id, fresh["name"], self._settings)
+            quotas.check(conn, row.project_id, resized(row, cpu, memory), quota)
+            self._sizes.admit(conn, row, fresh)
+
+        with self._db.read() as conn:
+            limits = quotas.effective(conn, container.project_id, quota)
+        params = {
+            "cpu": cpu,
+            "memory": memory,
+            "also": {k: v for k, v in fresh.items() if k not in SIZES},
+            "quota": dict(limits),  # what the project may use, for the step that counts it
+        }
+        return self._there(
+            container,
+            self._intents.act(asker(caller), container.uuid, action, params, admit=admit),
+        )
 
     def _change(self, container: Container, changes: Mapping[str, Any]) -> Container:
         with self._db.write() as conn:
@@ -169,7 +214,7 @@ class Containers:
             "since": query.since,
             "limit": self._settings.log_bytes,
         }
-        raw: bytes = self._ask(container, "logs", arguments, self._settings.ask_seconds)
+        raw: bytes = self._questions.ask(container, "logs", arguments)
         return raw.decode("utf-8", "replace")
 
     def execute(self, caller: Caller, container: Container, command: Sequence[str]) -> ExecAnswer:
@@ -181,8 +226,10 @@ class Containers:
             "limit": self._settings.execute_bytes,
         }
         try:
-            answer = self._ask(container, "execute", arguments, self._settings.execute_seconds)
-        except _TimedOut as exc:
+            answer = self._questions.ask(
+                container, "execute", arguments, self._settings.execute_seconds
+            )
+        except TooLate as exc:
             raise Conflict(
                 f"The command did not end within {self._settings.execute_seconds:g} s and was killed."
             ) from exc
@@ -190,45 +237,6 @@ class Containers:
             output=answer["output"].decode("utf-8", "replace"), exit_code=answer["exit_code"]
         )
 
-    def _ask(
-        self, container: Container, question: str, arguments: Mapping[str, Any], seconds: float
-    ) -> Any:
-        if container.host is None or container.container_id is None:
-            raise Invalid(
-                f"Container {container.uuid} ({container.status}) has nothing on a host to ask."
-            )
-        self._refuse_down(container.host)
-        try:
-            return self._bus.ask(container.host, question, arguments, seconds)
-        except Refused as exc:
-            raise _refusal(exc) from exc
 
-    def _refuse_down(self, hostname: str) -> None:
-        # Also where its agent still answers: an operator has said not to trust it.
-        with self._db.read() as conn:
-            host = hosts.find(conn, hostname)
-        if host is not None and host.forced_down:
-            raise Unavailable(f"Host {hostname} was declared down by an operator.")
-
-
-class _TimedOut(Unavailable):
-    pass
-
-
-def _refusal(refused: Refused) -> ServiceError:
-    # Contract 2.1: "not found" and conflicts of the engine are 409, for the container itself exists.
-    match refused.why:
-        case Why.NOT_FOUND | Why.CONFLICT:
-            return Conflict(refused.public)
-        case Why.REJECTED | Why.UNSUPPORTED:
-            return Invalid(refused.public, slug="invalid")
-        case Why.TIMED_OUT:
-            return _TimedOut(refused.public)
-        case Why.UNAVAILABLE:
-            return Unavailable(refused.public)
-        case Why.UNKNOWN:
-            return ServiceError(refused.public)
-
-
-def _asker(caller: Caller) -> Asker:
+def asker(caller: Caller) -> Asker:
     return Asker(user_id=caller.user_id, request_id=caller.request_id)

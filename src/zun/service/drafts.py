@@ -13,9 +13,13 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from zun.drivers.errors import DriverError
+from zun.drivers.references import parse
 from zun.model.container import Container, Draft, MountRequest, NetRequest
+from zun.model.image import is_committed
 from zun.model.lifecycle import Status
 from zun.model.names import generated_name, new_uuid
+from zun.model.network import Network
 from zun.model.quota import amounts_of
 from zun.service import quotas, registries
 from zun.service.caller import Caller
@@ -31,6 +35,7 @@ def prepare(
 ) -> tuple[Container, Mapping[str, Any]]:
     """The row to insert and the parameters of its operation. Raises Invalid, NotFound, Conflict."""
     _refuse_unconfigured(draft, settings)
+    check_image(draft.image)
     row = _row(conn, caller, draft, settings, clock)
     quotas.reserve(conn, caller.project_id, amounts_of(row), settings.quota)
     _unique(conn, caller.project_id, draft.name, settings)
@@ -124,6 +129,18 @@ def _refuse_unconfigured(draft: Draft, settings: ServiceSettings) -> None:
             )
 
 
+def check_image(image: str) -> None:
+    """Raises Invalid for a name in the place of images made of containers; whether it is one at all shows later."""
+    try:
+        reference = parse(image)
+    except DriverError:
+        return
+    if is_committed(reference.domain, reference.path):
+        raise Invalid(
+            "image: this place is kept for images made of containers; name yours as you named it."
+        )
+
+
 def _unique(conn: Connection, project_id: str, name: str | None, settings: ServiceSettings) -> None:
     if name is None or not settings.unique_names:
         return
@@ -159,28 +176,35 @@ def _net(conn: Connection, caller: Caller, index: int, net: NetRequest) -> Mappi
     where = f"nets[{index}]"
     if net.port is not None:
         raise Invalid(f"{where}.port: ports need Neutron, which is not configured.")
-    found = networks.find(conn, caller.project_id, net.network or "")
-    if not found:
-        raise NotFound(f"{where}.network: {net.network!r} is not known.", slug="network-not-found")
-    if len(found) > 1:
-        raise Conflict(f"{where}.network: several networks are named {net.network!r}; use a uuid.")
+    network = find_network(conn, caller.project_id, net.network or "", f"{where}.network")
     if net.v4_fixed_ip is None and net.v6_fixed_ip is not None:
         raise Invalid(f"{where}.v6-fixed-ip: the networks of this cloud have IPv4 only.")
     if net.v4_fixed_ip is not None:
-        _address(conn, where, net.v4_fixed_ip, found[0].uuid, found[0].subnet)
-    return {"network": found[0].uuid, "address": net.v4_fixed_ip}
+        check_address(conn, f"{where}.v4-fixed-ip", net.v4_fixed_ip, network)
+    return {"network": network.uuid, "address": net.v4_fixed_ip}
 
 
-def _address(conn: Connection, where: str, wanted: str, network_uuid: str, cidr: str) -> None:
+def find_network(conn: Connection, project_id: str, ident: str, where: str) -> Network:
+    """The project's network of this uuid or name. Raises NotFound, Conflict."""
+    found = networks.find(conn, project_id, ident)
+    if not found:
+        raise NotFound(f"{where}: {ident!r} is not known.", slug="network-not-found")
+    if len(found) > 1:
+        raise Conflict(f"{where}: several networks are named {ident!r}; use a uuid.")
+    return found[0]
+
+
+def check_address(conn: Connection, where: str, wanted: str, network: Network) -> None:
+    """Raises Invalid unless `wanted` is an IPv4 address of the network that nobody has."""
     try:
         address = ipaddress.IPv4Address(wanted)
     except ValueError as exc:
-        raise Invalid(f"{where}.v4-fixed-ip: {wanted[:50]!r} is no IPv4 address.") from exc
-    subnet = ipaddress.IPv4Network(cidr)
+        raise Invalid(f"{where}: {wanted[:50]!r} is no IPv4 address.") from exc
+    subnet = ipaddress.IPv4Network(network.subnet)
     usable = address in subnet and address not in (
         subnet.network_address, subnet.network_address + 1, subnet.broadcast_address,
     )  # fmt: skip
     if not usable:
-        raise Invalid(f"{where}.v4-fixed-ip: {wanted} is not usable in the subnet {cidr}.")
-    if networks.address_taken(conn, network_uuid, wanted):
-        raise Invalid(f"{where}.v4-fixed-ip: {wanted} is in use.", slug="port-in-use")
+        raise Invalid(f"{where}: {wanted} is not usable in the subnet {network.subnet}.")
+    if networks.address_taken(conn, network.uuid, wanted):
+        raise Invalid(f"{where}: {wanted} is in use.", slug="port-in-use")

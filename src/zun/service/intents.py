@@ -12,11 +12,14 @@ from sqlalchemy.engine import Connection
 from zun.bus import Bus
 from zun.model import lifecycle
 from zun.model.container import Container
-from zun.model.lifecycle import Action, Status
+from zun.model.image import HostImage
+from zun.model.lifecycle import Action
 from zun.model.names import new_uuid
 from zun.model.operation import (
     CLAIMABLE,
     CONDUCTOR_QUEUE,
+    CONTAINER,
+    IMAGE,
     EventKind,
     Operation,
     OperationState,
@@ -85,9 +88,11 @@ class Intents:
         changes: Mapping[str, Any] | None = None,
         *,
         guarded: bool = True,
+        admit: Callable[[Connection, Container], object] = lambda conn, container: None,
     ) -> Container | None:
         """Opens an operation of `action`, setting `changes` in the row; None if the row is gone.
 
+        `admit` is called in the same transaction, once the operation is open: what it raises leaves nothing behind.
         `guarded=False` is for the service itself, when what it saw on the host calls for it whatever the row says.
         Raises Conflict: the status forbids it, the container was never placed, or an operation is open.
         """
@@ -105,8 +110,31 @@ class Intents:
             operation = self._operation(
                 asker, action, container, params, host_queue(container.host)
             )
-            container = self._begin(conn, container, operation, changes or {})
+            before, container = container, self._begin(conn, container, operation, changes or {})
+            admit(conn, before)
         return self._accepted(container, operation)
+
+    def image(
+        self,
+        asker: Asker,
+        action: Action,
+        params: Mapping[str, Any],
+        prepare: Callable[[Connection], HostImage],
+    ) -> HostImage:
+        """Opens an operation on the image that `prepare` gives, on its host. Raises Conflict: one is open."""
+        with self._db.write() as conn:
+            image = prepare(conn)
+            operation = self._operation(
+                asker, action, image, params, host_queue(image.host), resource=IMAGE
+            )
+            try:
+                operations.open_(conn, operation)
+            except operations.AlreadyOpen as exc:
+                raise Conflict(
+                    f"Image {image.uuid} is busy: ask again when its last operation has ended."
+                ) from exc
+        self._tell(operation)
+        return image
 
     def _begin(
         self,
@@ -175,29 +203,36 @@ class Intents:
         self,
         asker: Asker,
         action: Action,
-        container: Container,
+        row: Container | HostImage,
         params: Mapping[str, Any],
         queue: str,
+        *,
+        resource: str = CONTAINER,
     ) -> Operation:
         now = self._clock()
+        status = row.status if isinstance(row, Container) else None
         return Operation(
             uuid=new_uuid(),
             action=action,
-            container_uuid=container.uuid,
-            project_id=container.project_id,
+            resource=resource,
+            container_uuid=row.uuid,
+            project_id=row.project_id,
             user_id=asker.user_id,
             request_id=asker.request_id,
             queue=queue,
             state=OperationState.PENDING,
-            steps=kinds.steps_of(action, params, container.status),
+            steps=kinds.steps_of(action, params, status),
             params=params,
-            prior_status=container.status if action is not Action.CREATE else Status.CREATING,
+            prior_status=status,
             deadline=now + timedelta(seconds=self._seconds + float(params.get("timeout") or 0)),
             created_at=now,
         )
 
     def _accepted(self, container: Container, operation: Operation) -> Container:
+        self._tell(operation)
+        return replace(container, open_action=operation.action, open_begun=False)
+
+    def _tell(self, operation: Operation) -> None:
         self._checkpoint(f"accepted:{operation.action}")
         if operation.state is OperationState.PENDING:
             self._bus.nudge(operation.queue)
-        return replace(container, open_action=operation.action, open_begun=False)

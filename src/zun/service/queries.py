@@ -40,3 +40,28 @@ class ExecAnswer:
 
     output: str
     exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a container uses now: `cpu` in CPUs, the rest in bytes, the last four since it was started."""
+
+    cpu: float
+    memory: int
+    memory_limit: int
+    received: int
+    sent: int
+    read: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """Files as a tar archive, and what the path is (contract 6)."""
+
+    data: bytes
+    name: str
+    size: int
+    mode: int
+    mtime: str
+    link_target: str

@@ -43,3 +43,5 @@ class ServiceSettings:
     log_bytes: int = 8 * 1024 * 1024
     down_after: timedelta = timedelta(seconds=180)
     quota: QuotaSettings = field(default_factory=QuotaSettings)
+    archive_bytes: int = 64 * 1024 * 1024
+    subnet_pool: Sequence[str] = ()

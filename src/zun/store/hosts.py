@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -216,6 +216,48 @@ def claim(conn: Connection, wanted: Claim) -> bool:
         return False
     conn.execute(claims.insert().values(**values_of(claims, wanted)))
     return True
+
+
+def reclaim(conn: Connection, wanted: Claim, *, most: bool = False) -> Sequence[str]:
+    """Changes the claim of a container that has one, by one conditional update; what the host lacks for it, in words.
+
+    `most`: of each resource the greater of what is held and what is wanted. Less than is held is never refused.
+    """
+    held = held_by(conn, wanted.container_uuid)
+    if held is None:
+        return ["a claim"]
+    if most:
+        wanted = replace(
+            wanted,
+            cpu=max(held.cpu, wanted.cpu),
+            memory=max(held.memory, wanted.memory),
+            disk=max(held.disk, wanted.disk),
+        )
+    more = {
+        "CPU": (hosts.c.cpu_used, wanted.cpu - held.cpu, hosts.c.cpus + 1e-9),
+        "memory": (hosts.c.mem_used, wanted.memory - held.memory, hosts.c.memory),
+        "disk": (hosts.c.disk_used, wanted.disk - held.disk, hosts.c.disk),
+    }
+    fits = {name: used + add <= room for name, (used, add, room) in more.items() if add > 0}
+    here = hosts.c.hostname == held.host
+    done = conn.execute(
+        hosts.update()
+        .where(here, *fits.values())
+        .values({used: used + add for used, add, _ in more.values()})
+    )
+    if done.rowcount != 1:
+        return [
+            name
+            for name, fit in fits.items()
+            if conn.execute(sa.select(hosts.c.id).where(here, fit)).first() is None
+        ]
+    conn.execute(
+        claims.update()
+        .where(claims.c.container_uuid == wanted.container_uuid)
+        .values(cpu=wanted.cpu, memory=wanted.memory, disk=wanted.disk)
+    )
+    _recount(conn, held.host)
+    return []
 
 
 def held_by(conn: Connection, container_uuid: str) -> Claim | None:

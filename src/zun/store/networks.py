@@ -21,6 +21,10 @@ _PORT = sa.select(*columns_of(ports, Port))
 _FIRST_HOST = 2
 
 
+#: The name of a project's own network, made on demand.
+DEFAULT = "default"
+
+
 class Exhausted(Exception):
     """No subnet in the pool, or no address in the subnet, is free."""
 
@@ -56,20 +60,63 @@ def ensure(
     known = find(conn, project_id, name)
     if known:
         return known[0]
-    taken = {row[0] for row in conn.execute(sa.select(networks.c.subnet))} | set(avoid)
-    subnet = next((s for s in pool if s not in taken), None)
-    if subnet is None:
-        raise Exhausted("no subnet is free")
+    subnet = _free_subnet(conn, pool, avoid)
     new = Network(uuid=new_uuid(), project_id=project_id, name=name, subnet=subnet)
     conn.execute(networks.insert().values(**values_of(networks, new), created_at=now))
     return new
 
 
+def create(
+    conn: Connection, project_id: str, name: str, pool: Sequence[str], now: datetime
+) -> Network | None:
+    """A new network of this name, with the first free subnet of `pool`; None if there is one. Raises Exhausted."""
+    if find(conn, project_id, name):
+        return None
+    return ensure(conn, project_id, name, pool, now)
+
+
 def delete_if_unused(conn: Connection, uuid: str) -> bool:
-    """Removes the network if it has no port; whether it has none."""
-    used = sa.exists().where(ports.c.network_uuid == uuid)
-    conn.execute(networks.delete().where(networks.c.uuid == uuid, ~used))
+    """Removes a network that was made on demand if it has no port; whether it is gone.
+
+    One that somebody made is theirs to remove.
+    """
+    _delete(conn, uuid, networks.c.name == DEFAULT)
     return get(conn, uuid) is None
+
+
+def delete(conn: Connection, uuid: str) -> bool:
+    """Removes the network if it has no port; whether it is gone."""
+    _delete(conn, uuid)
+    return get(conn, uuid) is None
+
+
+def _delete(conn: Connection, uuid: str, *where: sa.ColumnElement[bool]) -> None:
+    used = sa.exists().where(ports.c.network_uuid == uuid)
+    conn.execute(networks.delete().where(networks.c.uuid == uuid, ~used, *where))
+
+
+def renumber(
+    conn: Connection, uuid: str, pool: Sequence[str], avoid: Collection[str]
+) -> Network | None:
+    """Gives a network that has no port the first free subnet of `pool` that is not to be avoided.
+
+    None if it has one, or is gone. Raises Exhausted.
+    """
+    used = sa.exists().where(ports.c.network_uuid == uuid)
+    done = conn.execute(
+        networks.update()
+        .where(networks.c.uuid == uuid, ~used)
+        .values(subnet=_free_subnet(conn, pool, avoid))
+    )
+    return get(conn, uuid) if done.rowcount == 1 else None
+
+
+def _free_subnet(conn: Connection, pool: Sequence[str], avoid: Collection[str]) -> str:
+    taken = {row[0] for row in conn.execute(sa.select(networks.c.subnet))} | set(avoid)
+    subnet = next((s for s in pool if s not in taken), None)
+    if subnet is None:
+        raise Exhausted("no subnet is free")
+    return subnet
 
 
 def every(conn: Connection) -> Sequence[Network]:

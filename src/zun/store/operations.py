@@ -33,7 +33,8 @@ def _value(row: Any) -> Operation:
     values = dict(zip(_NAMES, row, strict=True))
     values["action"] = Action(values["action"])
     values["state"] = OperationState(values["state"])
-    values["prior_status"] = Status(values["prior_status"])
+    if values["prior_status"] is not None:
+        values["prior_status"] = Status(values["prior_status"])
     return Operation(**values)
 
 

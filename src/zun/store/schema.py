@@ -154,8 +154,9 @@ operations = sa.Table(
     metadata,
     sa.Column("id", _BIG, primary_key=True, autoincrement=True),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("resource", sa.String(16), nullable=False),
     sa.Column("action", sa.String(32), nullable=False),
-    sa.Column("container_uuid", sa.String(36), nullable=False),
+    sa.Column("container_uuid", sa.String(36), nullable=False),  # of the resource, whatever it is
     # The container's uuid while open, NULL when closed: at most one open operation a container.
     sa.Column("open_key", sa.String(36), unique=True),
     sa.Column("project_id", sa.String(255), nullable=False),
@@ -167,7 +168,7 @@ operations = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("params", Json, nullable=False),
     sa.Column("outputs", Json, nullable=False),
-    sa.Column("prior_status", sa.String(20), nullable=False),
+    sa.Column("prior_status", sa.String(20)),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("claimed_by", sa.String(255)),
     sa.Column("claimed_epoch", sa.BigInteger),
@@ -303,4 +304,23 @@ project_usage = sa.Table(
     sa.Column("cpu", sa.BigInteger, nullable=False),  # thousandths of a vCPU
     sa.Column("memory", sa.BigInteger, nullable=False),
     sa.Column("disk", sa.BigInteger, nullable=False),
+)
+
+images = sa.Table(
+    "images",
+    metadata,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("repo", sa.String(255), nullable=False),
+    sa.Column("tag", sa.String(144), nullable=False),  # as long as the longest digest
+    sa.Column("image_id", sa.String(144)),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("digest", sa.String(255)),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("updated_at", _TIME),
+    sa.UniqueConstraint("repo", "tag", "host"),
+    sa.Index(None, "project_id", "id"),
 )

@@ -15,13 +15,12 @@ from sqlalchemy.engine import Connection
 
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError, TimedOut
-from zun.model.container import Container
 from zun.model.operation import EventKind, Operation, OperationState
-from zun.store import containers, operations
-from zun.work import settle
+from zun.store import operations
 from zun.work.context import Env, Recording, StepContext
 from zun.work.metrics import WorkMetrics
 from zun.work.steps import STEPS, Step
+from zun.work.subjects import SUBJECTS, Row
 
 LOG = logging.getLogger(__name__)
 
@@ -62,6 +61,7 @@ class Attempt:
         deadline: Deadline,
     ) -> None:
         self._operation = operation
+        self._subject = SUBJECTS[operation.resource]
         self._env = env
         self._metrics = metrics
         self._checkpoint = checkpoint
@@ -72,22 +72,22 @@ class Attempt:
         """Moves the operation by one; it must be claimed by the caller."""
         operation = self._operation
         with self._env.db.read() as conn:
-            container = containers.get(conn, operation.container_uuid)
-        if container is None:
-            return self._cancel(lambda conn: settle.forget(conn, operation.container_uuid))
+            row = self._subject.load(conn, operation.container_uuid)
+        if row is None:
+            return self._cancel(lambda conn: self._subject.gone(conn, operation.container_uuid))
         if operation.cancelling:
             return self._cancel(lambda conn: None)  # its successor does what is to be done
         if operation.state is OperationState.UNDOING:
-            return self._undo_one(container) if operation.position else self._settle(container)
+            return self._undo_one(row) if operation.position else self._settle(row)
         if operation.position == len(operation.steps):
-            return self._settle(container)
-        return self._do_one(container, operation.steps[operation.position])
+            return self._settle(row)
+        return self._do_one(row, operation.steps[operation.position])
 
     # ---- forward
 
-    def _do_one(self, container: Container, name: str) -> Written:
+    def _do_one(self, row: Row, name: str) -> Written:
         begun = time.monotonic()
-        ctx = self._context(container, self._deadline)
+        ctx = self._context(row, self._deadline)
         try:
             self._deadline.left()
             step = _known(name)
@@ -138,7 +138,7 @@ class Attempt:
         if new is None:
             raise _Fenced  # takes back what the step wrote
         if recording.container:
-            containers.update(conn, operation.container_uuid, now, **recording.container)
+            self._subject.update(conn, operation.container_uuid, now, recording.container)
         operations.tell(conn, new, EventKind.STEP_DONE, now, step=name)
         return new
 
@@ -154,8 +154,8 @@ class Attempt:
             why = operation.error if isinstance(error, TimedOut) else None
             error = TimedOut(f"Gave up after {attempts} attempts: {why or error.public}")
         LOG.warning(
-            "%s of container %s failed at %s: %s",
-            operation.action, operation.container_uuid, name, error.public,
+            "%s of %s %s failed at %s: %s",
+            operation.action, operation.resource, operation.container_uuid, name, error.public,
         )  # fmt: skip
         with self._env.db.write() as conn:
             # The step that failed is undone too: whether its effect took place is not known.
@@ -191,11 +191,11 @@ class Attempt:
 
     # ---- backward
 
-    def _undo_one(self, container: Container) -> Written:
+    def _undo_one(self, row: Row) -> Written:
         operation = self._operation
         name = operation.steps[operation.position - 1]
         left = (operation.deadline - self._env.clock()).total_seconds() + _UNDO_TIME
-        ctx = self._context(container, Deadline(max(left, 1.0)))
+        ctx = self._context(row, Deadline(max(left, 1.0)))
         try:
             step = _known(name)
             self._at("undo", name)
@@ -208,9 +208,7 @@ class Attempt:
                 attempts = operation.attempts + 1
                 pause = _backoff(attempts)
                 return self._wait(name, exc, attempts, pause, OperationState.UNDO_PENDING)
-            LOG.error(
-                "%s of %s can't be undone at %s: %s", operation.action, container.uuid, name, exc
-            )
+            LOG.error("%s of %s can't be undone at %s: %s", operation.action, row.uuid, name, exc)
         except Exception as exc:
             LOG.error("%s", _opaque(exc, name).public)
         return self._record_undo(ctx, Step(do=lambda c: Recording()), name)
@@ -223,20 +221,21 @@ class Attempt:
                 return Outcome.FENCED, None
             if step.undo_in is not None:
                 columns = step.undo_in(conn, ctx)
-                containers.update(conn, operation.container_uuid, now, **columns)
+                if columns:
+                    self._subject.update(conn, operation.container_uuid, now, columns)
             if step.undo or step.undo_in:
                 operations.tell(conn, new, EventKind.STEP_UNDONE, now, step=name)
         return Outcome.STEPPED, new
 
     # ---- the end
 
-    def _settle(self, container: Container) -> Written:
+    def _settle(self, row: Row) -> Written:
         operation = self._operation
-        ctx = self._context(container, Deadline(_LOOK_TIME))
+        ctx = self._context(row, Deadline(_LOOK_TIME))
         ended_well = operation.state is OperationState.RUNNING
         self._at("settle", "done" if ended_well else "failed")
         try:
-            facts = settle.look(ctx)
+            facts = self._subject.look(ctx)
         except DriverError as exc:
             pause = _backoff(operation.attempts + 1)
             if self._env.clock() + timedelta(seconds=pause) < operation.deadline:
@@ -245,10 +244,12 @@ class Attempt:
             facts = None  # the observer corrects it when the engine answers again
         if ended_well:
             return self._close(
-                lambda conn: settle.done(conn, ctx, facts), OperationState.DONE, EventKind.DONE
+                lambda conn: self._subject.done(conn, ctx, facts),
+                OperationState.DONE,
+                EventKind.DONE,
             )
         return self._close(
-            lambda conn: settle.failed(conn, ctx, facts),
+            lambda conn: self._subject.failed(conn, ctx, facts),
             OperationState.FAILED,
             EventKind.FAILED,
             operation.error,
@@ -276,9 +277,9 @@ class Attempt:
 
     # ---- helpers
 
-    def _context(self, container: Container, deadline: Deadline) -> StepContext:
+    def _context(self, row: Row, deadline: Deadline) -> StepContext:
         return StepContext(
-            env=self._env, operation=self._operation, container=container, deadline=deadline,
+            env=self._env, operation=self._operation, subject=row, deadline=deadline,
             progress=self._progress,
         )  # fmt: skip
 

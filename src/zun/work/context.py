@@ -1,4 +1,4 @@
-"""What a step is given: the operation, the container, the means of its host, and how to say how far it is."""
+"""What a step is given: the operation, the row it is about, the means of its host, and how to say how far it is."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from zun.drivers.network import NetworkDriver
 from zun.drivers.runtime import Runtime
 from zun.drivers.volume import VolumeDriver
 from zun.model.container import Container
+from zun.model.image import HostImage
 from zun.model.operation import Operation
 from zun.store.database import Database
 from zun.work.clock import Clock
@@ -83,9 +84,21 @@ class StepContext:
 
     env: Env
     operation: Operation
-    container: Container
+    subject: Container | HostImage
     deadline: Deadline
     progress: Callable[[Mapping[str, Any]], None]
+
+    @property
+    def container(self) -> Container:
+        """The row, in a step of a container's operation."""
+        assert isinstance(self.subject, Container)
+        return self.subject
+
+    @property
+    def image(self) -> HostImage:
+        """The row, in a step of an image's operation."""
+        assert isinstance(self.subject, HostImage)
+        return self.subject
 
     def output(self, step: str) -> Mapping[str, Any]:
         """What an earlier step of this operation recorded; empty if it was not one of its steps."""
@@ -99,7 +112,8 @@ Outputs = Mapping[str, Any]
 class Recording:
     """What a step leaves in the database, in one transaction with its being done.
 
-    `outputs` goes to the operation, `container` to the row's columns, `queue` moves the operation to another queue.
+    `outputs` goes to the operation, `container` to the columns of the row it is about, `queue` moves the operation to
+    another queue.
     """
 
     outputs: Outputs = field(default_factory=dict)

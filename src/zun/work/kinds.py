@@ -22,6 +22,15 @@ RUNTIME_SIGNAL = "runtime_signal"
 RUNTIME_REMOVE = "runtime_remove"
 PORTS_RELEASE = "ports_release"
 FILES_RELEASE = "files_release"
+RUNTIME_LIMITS = "runtime_limits"
+CLAIM = "claim"
+NETWORK_CONNECT = "network_connect"
+NETWORK_DISCONNECT = "network_disconnect"
+NETWORK_LEAVE = "network_leave"
+RUNTIME_COMMIT = "runtime_commit"
+COMMIT_RECORD = "commit_record"
+IMAGE_PULL = "image_pull"
+IMAGE_REMOVE = "image_remove"
 
 _FIXED: Mapping[Action, Sequence[str]] = {
     Action.START: (RUNTIME_START,),
@@ -30,10 +39,19 @@ _FIXED: Mapping[Action, Sequence[str]] = {
     Action.PAUSE: (RUNTIME_PAUSE,),
     Action.UNPAUSE: (RUNTIME_UNPAUSE,),
     Action.KILL: (RUNTIME_SIGNAL,),
+    Action.UPDATE: (RUNTIME_LIMITS, CLAIM),
+    Action.RESIZE_CONTAINER: (RUNTIME_LIMITS, CLAIM),
+    Action.NETWORK_ATTACH: (NETWORK_CONNECT,),
+    Action.NETWORK_DETACH: (NETWORK_DISCONNECT, NETWORK_LEAVE),
+    Action.COMMIT: (RUNTIME_COMMIT, COMMIT_RECORD),
+    Action.IMAGE_PULL: (IMAGE_PULL,),
+    Action.IMAGE_DELETE: (IMAGE_REMOVE,),
 }
 
 
-def steps_of(action: Action, params: Mapping[str, Any], status: Status) -> Sequence[str]:
+def steps_of(
+    action: Action, params: Mapping[str, Any], status: Status | None = None
+) -> Sequence[str]:
     """The steps of an operation, from the request's parameters and the container's status at acceptance.
 
     `params`: create `run` and `mounts`; delete `stop`; rebuild `start`, where it should not follow

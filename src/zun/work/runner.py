@@ -91,7 +91,7 @@ class Runner:
                 conn, self._env.clock(), by=self._claimant.name, epoch=self._claimant.epoch
             )
         for operation in freed:
-            LOG.info("took back %s of container %s", operation.action, operation.container_uuid)
+            LOG.info("took back %s of %s", operation.action, operation.container_uuid)
         self._metrics.taken_back.inc(len(freed))
         for thread in self._threads:
             thread.start()

@@ -45,7 +45,7 @@ def failed(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
     """Writes the status of a container whose operation could not be done, with the reason."""
     container, operation = ctx.container, ctx.operation
     observed = facts.observed if facts else None
-    status = lifecycle.fail(operation.action, operation.prior_status, observed)
+    status = lifecycle.fail(operation.action, operation.prior_status or container.status, observed)
     changes: dict[str, Any] = dict(seen.columns(container, status, facts))
     changes["status_reason"] = operation.error
     if not containers.update(conn, container.uuid, ctx.env.clock(), **changes):

@@ -123,11 +123,22 @@ def show(call: Call) -> Answer:
 def update(call: Call) -> Answer:
     """PATCH /containers/{ident}; nothing to change is fine."""
     container = call.container("container:update")
+    return _shown(call, call.services.containers.update(call.caller, container, _changes(call)))
+
+
+def resize_container(call: Call) -> Answer:
+    """POST /containers/{ident}/resize_container: 202 with the container as it still is."""
+    container = call.container("container:resize_container")
+    resized = call.services.containers.resize(call.caller, container, _changes(call))
+    return _shown(call, resized, 202)
+
+
+def _changes(call: Call) -> dict[str, Any]:
     changes: dict[str, Any] = dict(call.params)
     for name, kind in (("cpu", float), ("memory", int), ("auto_heal", as_bool)):
         if name in changes:
             changes[name] = kind(changes[name])
-    return _shown(call, call.services.containers.update(call.caller, container, changes))
+    return changes
 
 
 def delete(call: Call) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zun.api.errors import LengthRequired, TooLarge, clip
@@ -20,19 +20,30 @@ class BodyBound:
 
     Every body of the API is one JSON document, which has to be whole before it can be parsed, so
     reading it here costs nothing more and treats chunked bodies and announced ones alike.
+    `limits`: the last segment of a path -> the limit there.
     """
 
-    def __init__(self, app: WSGIApplication, limit: int) -> None:
+    def __init__(self, app: WSGIApplication, limit: int, limits: Mapping[str, int]) -> None:
         self._app = app
         self._limit = limit
+        self._limits = limits
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        body = self._read(environ)
+        last = environ.get("PATH_INFO", "").rpartition("/")[2]
+        body = _Reader(self._limits.get(last, self._limit)).read(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
         return self._app(environ, start_response)
 
-    def _read(self, environ: WSGIEnvironment) -> bytes:
+
+class _Reader:
+    """Reads one body of at most `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def read(self, environ: WSGIEnvironment) -> bytes:
+        """The body. Raises TooLarge, LengthRequired, Invalid."""
         announced = environ.get("CONTENT_LENGTH") or ""
         stream: Any = environ["wsgi.input"]
         if not announced:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from oslo_policy import policy
 
-from zun.api.policies import base, containers, hosts, quotas, registries, services
+from zun.api.policies import (
+    base,
+    containers,
+    hosts,
+    images,
+    networks,
+    quotas,
+    registries,
+    services,
+)
 
 
 def list_rules() -> list[policy.RuleDefault]:
     """All rules; the entry point by which oslo.policy's tools find them."""
-    resources = (containers, hosts, quotas, registries, services)
+    resources = (containers, hosts, images, networks, quotas, registries, services)
     return [*base.RULES, *(rule for resource in resources for rule in resource.RULES)]

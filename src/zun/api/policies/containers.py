@@ -63,6 +63,16 @@ _ACTIONS: tuple[tuple[str, str], ...] = (
     ("rename", "POST"),
     ("execute", "POST"),
     ("logs", "GET"),
+    ("top", "GET"),
+    ("stats", "GET"),
+    ("get_archive", "GET"),
+    ("put_archive", "POST"),
+    ("resize_container", "POST"),
+    ("commit", "POST"),
+    ("network_attach", "POST"),
+    ("network_detach", "POST"),
+    ("add_security_group", "POST"),
+    ("remove_security_group", "POST"),
 )
 
 _FIELDS = ("host", "image_pull_policy", "privileged", "runtime")

@@ -109,3 +109,23 @@ EXECUTE = _fixed(
         {"command": text(1, 32_768), "run": BOOL, "interactive": BOOL}, required=("command",)
     )
 )
+TOP = _fixed(parameters({"ps_args": text(0, 255)}))
+PATH = _fixed(parameters({"path": text(1, 4096)}, required=("path",)))
+PUT_ARCHIVE = _fixed(
+    parameters(
+        {
+            "path": text(1, 4096),
+            "data": {"type": "string", "x-why": "must be a string that holds a tar archive"},
+        },
+        required=("path", "data"),
+    )
+)
+RESIZE_CONTAINER = VersionedSchema(_update)
+COMMIT = _fixed(
+    parameters({"repository": text(1, 255), "tag": text(1, 128)}, required=("repository",))
+)
+NETWORK_ATTACH = _fixed(
+    parameters({"network": text(1, 255), "port": text(1, 255), "fixed_ip": text(1, 64)})
+)
+NETWORK_DETACH = _fixed(parameters({"network": text(1, 255), "port": text(1, 255)}))
+SECURITY_GROUP = _fixed(parameters({"name": text(1, 255)}, required=("name",)))

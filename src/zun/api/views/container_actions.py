@@ -68,7 +68,8 @@ def with_events(operation: Operation, events: Sequence[Event], *, reasons: bool)
     spans = _steps(events)
     begun = min((span.start for span in spans), default=None)
     if begun is not None:
-        whole = _Span(f"compute__do_container_{operation.action}", begun)
+        kind = "" if operation.action.startswith("network_") else "container_"
+        whole = _Span(f"compute__do_{kind}{operation.action}", begun)
         if operation.state in CLOSED:
             whole.finish = operation.finished_at
             whole.result = "Error" if _failed(operation) else "Success"

@@ -56,6 +56,11 @@ def sorted_error(what: str, status: int | None, explanation: str) -> errors.Driv
     return kind(f"cannot {what}: {clean(explanation) or 'the container engine gave no reason'}")
 
 
+def answered(error: errors.DriverError) -> bool:
+    """Whether the engine did answer, with words of its own, and is not merely away."""
+    return bool(getattr(error.__cause__, "explanation", None))
+
+
 class Client(docker.APIClient):
     """The SDK's client with a time-out a call: the SDK has one for all, or none at all for streams."""
 
@@ -113,6 +118,10 @@ class Stream:
     def __init__(self, response: requests.Response) -> None:
         self._response = response
         self.content_type = response.headers.get("Content-Type", "")
+
+    def header(self, name: str) -> str:
+        """A header of the answer; "" if it has none."""
+        return str(self._response.headers.get(name, ""))
 
     def _socket(self) -> socket.socket | None:
         # No public way leads from a response to its socket (urllib3 2.3 has shutdown(), older ones don't).

@@ -10,7 +10,7 @@ import docker.auth
 
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
-from zun.drivers.docker.client import Engine, clean
+from zun.drivers.docker.client import Engine, answered, clean
 from zun.drivers.image import Credentials, Image, PullPolicy, Reference
 from zun.drivers.references import parse
 from zun.drivers.runtime import Progress
@@ -91,8 +91,14 @@ class DockerImages:
         )
 
     def search(self, term: str, limit: int, deadline: Deadline) -> Sequence[Mapping[str, Any]]:
-        with self._engine.call("search the registry", deadline) as client:
-            found: list[dict[str, Any]] = client.search(term, limit=limit)
+        try:
+            with self._engine.call("search the registry", deadline) as client:
+                found: list[dict[str, Any]] = client.search(term, limit=limit)
+        except errors.Unavailable as e:
+            # Engines search by the protocol of the first registries, which the Hub alone has kept.
+            if not answered(e) or not parse(term).domain:
+                raise
+            raise errors.Unsupported("this registry offers no search") from e
         return tuple(found[:limit])
 
     def remove(self, reference: str, deadline: Deadline) -> None:

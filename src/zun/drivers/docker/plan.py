@@ -47,15 +47,22 @@ def _restart(plan: Plan) -> dict[str, Any]:
     return {"Name": plan.restart_policy, "MaximumRetryCount": retries}
 
 
+def cpu_limit(cpu: float, shares: bool) -> dict[str, int]:
+    """The setting of a number of CPUs: a hard cap, or a weight."""
+    return {"CpuShares": max(2, int(1024 * cpu))} if shares else {"NanoCpus": int(cpu * 1e9)}
+
+
+def memory_limit(memory: int) -> dict[str, int]:
+    """The settings of a limit in MiB. Equal limits for memory and memory + swap: no swap at all."""
+    return {"Memory": memory * MIB, "MemorySwap": memory * MIB}
+
+
 def _limits(plan: Plan) -> dict[str, Any]:
     limits: dict[str, Any] = {}
-    if plan.cpu is not None and plan.cpu_shares:
-        limits["CpuShares"] = max(2, int(1024 * plan.cpu))
-    elif plan.cpu is not None:
-        limits["NanoCpus"] = int(plan.cpu * 1e9)
+    if plan.cpu is not None:
+        limits |= cpu_limit(plan.cpu, plan.cpu_shares)
     if plan.memory:
-        # Equal limits for memory and memory + swap: no swap at all.
-        limits["Memory"] = limits["MemorySwap"] = plan.memory * MIB
+        limits |= memory_limit(plan.memory)
     if plan.pids_limit:
         limits["PidsLimit"] = plan.pids_limit
     if plan.disk:

@@ -7,6 +7,7 @@ from typing import Any
 
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
+from zun.drivers.docker import archives, changes, links, measure
 from zun.drivers.docker import plan as plans
 from zun.drivers.docker.client import Engine
 from zun.drivers.docker.events import EventStream
@@ -15,12 +16,18 @@ from zun.drivers.docker.host import disk_quota, inventory
 from zun.drivers.docker.io import Execution, read_log
 from zun.drivers.docker.starts import start_error
 from zun.drivers.runtime import (
+    Attachment,
     Capabilities,
+    Committed,
     ExecResult,
     Facts,
     Hint,
+    Limits,
     LogRequest,
+    PathStat,
     Plan,
+    Processes,
+    Sample,
     missing,
 )
 from zun.model.host import Inventory
@@ -37,7 +44,7 @@ _GONE = _GOING | {Observed.MISSING}
 
 
 class DockerRuntime:
-    """Runtime, CanPause, CanSignal, CanExec and CanLog on one engine. See the contract in `zun.drivers.runtime`.
+    """Runtime and all optional powers on one engine. See the contract in `zun.drivers.runtime`.
 
     A container is addressed by its name, `names.runtime_name(uuid)`, so one made by an older service is found too.
     Closing it ends `events`; the engine is the caller's to close.
@@ -272,3 +279,29 @@ class DockerRuntime:
 
     def logs(self, uuid: str, request: LogRequest, limit: int, deadline: Deadline) -> bytes:
         return read_log(self._engine, runtime_name(uuid), request, limit, deadline)
+
+    def top(self, uuid: str, arguments: str, deadline: Deadline) -> Processes:
+        return measure.top(self._engine, runtime_name(uuid), arguments, deadline)
+
+    def measure(self, uuid: str, deadline: Deadline) -> Sample:
+        return measure.sample(self._engine, runtime_name(uuid), deadline)
+
+    def get_archive(
+        self, uuid: str, path: str, limit: int, deadline: Deadline
+    ) -> tuple[bytes, PathStat]:
+        return archives.get(self._engine, runtime_name(uuid), path, limit, deadline)
+
+    def put_archive(self, uuid: str, path: str, data: bytes, deadline: Deadline) -> None:
+        archives.put(self._engine, runtime_name(uuid), path, data, deadline)
+
+    def update(self, uuid: str, limits: Limits, deadline: Deadline) -> None:
+        changes.update(self._engine, runtime_name(uuid), limits, deadline)
+
+    def connect(self, uuid: str, attachment: Attachment, deadline: Deadline) -> None:
+        links.connect(self._engine, runtime_name(uuid), attachment, deadline)
+
+    def disconnect(self, uuid: str, network: str, deadline: Deadline) -> None:
+        links.disconnect(self._engine, runtime_name(uuid), network, deadline)
+
+    def commit(self, uuid: str, repository: str, tag: str, deadline: Deadline) -> Committed:
+        return changes.commit(self._engine, runtime_name(uuid), repository, tag, deadline)

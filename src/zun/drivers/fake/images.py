@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zun.drivers import errors
@@ -55,6 +55,15 @@ class FakeImages(Scripted):
         with self._lock:
             for key in (str(reference), f"{name}@{digest}"):
                 self._registry[key] = _Published(image, credentials)
+        return image
+
+    def keep(self, text: str, salt: str) -> Image:
+        """An image that was made on the host, and that no registry has."""
+        reference = parse(text)
+        ident = "sha256:" + hashlib.sha256(f"{reference}{salt}".encode()).hexdigest()
+        image = Image(runtime_ref=ident, digest=None, size=1_000_000)
+        with self._lock:
+            self._present[str(reference)] = image
         return image
 
     def withdraw(self, text: str) -> None:
@@ -111,7 +120,8 @@ class FakeImages(Scripted):
 
     def search(self, term: str, limit: int, deadline: Deadline) -> Sequence[Mapping[str, Any]]:
         with self._call("search", term, deadline, limit):
-            names = sorted({n.partition("@")[0].rpartition(":")[0] or n for n in self._registry})
+            references = (parse(name) for name in self._registry)
+            names = sorted({str(replace(r, tag="", digest=None)).rstrip(":") for r in references})
             return tuple({"name": n} for n in names if term in n)[:limit]
 
     def remove(self, reference: str, deadline: Deadline) -> None:

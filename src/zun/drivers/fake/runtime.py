@@ -5,16 +5,16 @@ from __future__ import annotations
 import queue
 import threading
 import time
-import uuid as uuids
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
 from zun.drivers.fake import shell
+from zun.drivers.fake.box import Box
+from zun.drivers.fake.images import FakeImages
 from zun.drivers.fake.networks import FakeNetworks
-from zun.drivers.fake.script import Scripted
+from zun.drivers.fake.powers import Powers
 from zun.drivers.runtime import Capabilities, ExecResult, Facts, Hint, LogRequest, Plan, missing
 from zun.model.host import Inventory
 from zun.model.lifecycle import Observed
@@ -41,49 +41,11 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-@dataclass
-class _Box:
-    """One container of the fake."""
-
-    plan: Plan
-    runtime_id: str = field(default_factory=lambda: uuids.uuid4().hex * 2)
-    observed: Observed = Observed.CREATED
-    exit_code: int | None = None
-    oom_killed: bool = False
-    error: str | None = None
-    health: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    log: list[tuple[float, int, bytes]] = field(default_factory=list)
-
-    def facts(self) -> Facts:
-        plan = self.plan
-        return Facts(
-            uuid=plan.uuid,
-            observed=self.observed,
-            runtime_id=self.runtime_id,
-            generation=plan.generation,
-            exit_code=self.exit_code if self.observed in (Observed.EXITED, Observed.DEAD) else None,
-            oom_killed=self.oom_killed,
-            error=self.error,
-            health=self.health,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            hostname=plan.hostname or self.runtime_id[:12],
-            command=None if plan.command is None else tuple(plan.command),
-            entrypoint=None if plan.entrypoint is None else tuple(plan.entrypoint),
-            ports=tuple(sorted(int(p.partition("/")[0]) for p in plan.exposed_ports)),
-            addresses={
-                a.network: tuple(x for x in (a.address_v4, a.address_v6) if x)
-                for a in plan.attachments
-            },
-        )
-
-
-class FakeRuntime(Scripted):
-    """Runtime, CanPause, CanSignal, CanExec and CanLog in memory. Commands: see `zun.drivers.fake.shell`.
+class FakeRuntime(Powers):
+    """Runtime and all optional powers in memory. Commands: see `zun.drivers.fake.shell`.
 
     networks: if given, attachments must name a network it has, and it refuses to remove one that is in use.
+    images: if given, images made of containers are in it.
     """
 
     def __init__(
@@ -92,10 +54,12 @@ class FakeRuntime(Scripted):
         capabilities: Capabilities = CAPABILITIES,
         inventory: Inventory = INVENTORY,
         networks: FakeNetworks | None = None,
+        images: FakeImages | None = None,
     ) -> None:
         super().__init__(None if networks is None else networks.lock)
-        self._capabilities, self._inventory, self._networks = capabilities, inventory, networks
-        self._boxes: dict[str, _Box] = {}
+        self._capabilities, self._inventory = capabilities, inventory
+        self._networks, self._images = networks, images
+        self._boxes: dict[str, Box] = {}
         self._watchers: list[queue.SimpleQueue[Hint | None]] = []
         self._closed = threading.Event()
         if networks is not None:
@@ -139,7 +103,7 @@ class FakeRuntime(Scripted):
     def put(self, plan: Plan, observed: Observed = Observed.RUNNING) -> None:
         """A container that is there without having been asked for, as a leftover."""
         with self._lock:
-            self._boxes[plan.uuid] = _Box(plan, observed=observed)
+            self._boxes[plan.uuid] = Box(plan, observed=observed)
         self._tell(plan.uuid)
 
     def gap(self) -> None:
@@ -179,7 +143,7 @@ class FakeRuntime(Scripted):
                     raise errors.Conflict("an earlier container of the same uuid is running")
                 box = None
             if box is None:
-                box = self._boxes[plan.uuid] = _Box(plan)
+                box = self._boxes[plan.uuid] = Box(plan)
                 self._tell(plan.uuid)
             return box.facts()
 
@@ -189,7 +153,7 @@ class FakeRuntime(Scripted):
             if box.observed is Observed.PAUSED:
                 raise errors.Conflict("cannot start a paused container")
             if box.observed not in _UP:
-                self._require_networks(box.plan)
+                self._require_networks(box)
                 self._run(box)
                 self._tell(uuid)
 
@@ -298,12 +262,12 @@ class FakeRuntime(Scripted):
         if plan.disk and not self._capabilities.disk_quota:
             raise errors.Unsupported("this runtime cannot limit a container's disk")
 
-    def _require_networks(self, plan: Plan) -> None:
+    def _require_networks(self, box: Box) -> None:
         if self._networks is not None:
-            for attachment in plan.attachments:
-                self._networks.require(attachment.network)
+            for network in box.attachments:
+                self._networks.require(network)
 
-    def _run(self, box: _Box) -> None:
+    def _run(self, box: Box) -> None:
         command = [*(box.plan.entrypoint or ()), *(box.plan.command or ())]
         if shell.absent(command):
             box.error = f'"{command[0]}" cannot be run: executable file not found'
@@ -320,15 +284,10 @@ class FakeRuntime(Scripted):
             self._exit(box, outcome.exit_code)
 
     @staticmethod
-    def _exit(box: _Box, exit_code: int) -> None:
+    def _exit(box: Box, exit_code: int) -> None:
         box.observed, box.exit_code, box.finished_at = Observed.EXITED, exit_code, _now()
 
-    def _box(self, uuid: str) -> _Box:
-        if uuid not in self._boxes:
-            raise errors.NotFound("there is no such container")
-        return self._boxes[uuid]
-
-    def _running(self, uuid: str) -> _Box:
+    def _running(self, uuid: str) -> Box:
         box = self._box(uuid)
         if box.observed is not Observed.RUNNING:
             raise errors.Conflict("the container is not running")
@@ -351,7 +310,7 @@ class FakeRuntime(Scripted):
     def _uses_network(self, network: str) -> bool:
         with self._lock:
             live = (box for box in self._boxes.values() if box.observed in _UP)
-            return any(a.network == network for box in live for a in box.plan.attachments)
+            return any(network in box.attachments for box in live)
 
     def _tell(self, uuid: str) -> None:
         self._emit(Hint(uuid=uuid))

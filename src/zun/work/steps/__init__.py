@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from zun.work import kinds
 from zun.work.context import Recording, StepContext
-from zun.work.steps import files, image, place, ports, runtime
+from zun.work.steps import commit, files, image, images, limits, links, place, ports, runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,4 +52,13 @@ STEPS: Mapping[str, Step] = {
     kinds.RUNTIME_REMOVE: Step(do=runtime.remove),
     kinds.PORTS_RELEASE: Step(do=ports.release),
     kinds.FILES_RELEASE: Step(do=files.release),
+    kinds.RUNTIME_LIMITS: Step(do=limits.change, undo=limits.change_back, undo_in=limits.give_back),
+    kinds.CLAIM: Step(do_in=limits.record),
+    kinds.NETWORK_CONNECT: Step(do=links.connect, undo=links.leave, undo_in=links.addresses),
+    kinds.NETWORK_DISCONNECT: Step(do=links.disconnect, undo=links.connect_again),
+    kinds.NETWORK_LEAVE: Step(do=links.left),
+    kinds.RUNTIME_COMMIT: Step(do=commit.commit, undo_in=commit.forget),
+    kinds.COMMIT_RECORD: Step(do_in=commit.record),
+    kinds.IMAGE_PULL: Step(do=images.pull),
+    kinds.IMAGE_REMOVE: Step(do=images.remove),
 }

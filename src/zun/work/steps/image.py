@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from zun.drivers.errors import Rejected, Unsupported
-from zun.drivers.image import Credentials, ImageSource, PullPolicy, Reference
+from dataclasses import replace
+
+from zun.drivers.errors import NotFound, Rejected, Unsupported
+from zun.drivers.image import Credentials, Image, ImageSource, PullPolicy, Reference
 from zun.drivers.references import HUB, with_domain
+from zun.model.image import committed, is_committed
 from zun.model.registry import Registry
 from zun.store import registries
 from zun.work.context import Recording, StepContext
@@ -17,9 +20,15 @@ def ensure(ctx: StepContext) -> Recording:
     source = ctx.env.on_host().images.get(container.image_driver)
     if source is None:
         raise Unsupported(f"This host has no image driver {container.image_driver!r}.")
-    policy = container.image_pull_policy or ctx.env.settings.default_pull_policy
+    policy = PullPolicy(container.image_pull_policy or ctx.env.settings.default_pull_policy)
     reference, credentials = _what_and_who(ctx, source)
-    image = source.ensure(reference, PullPolicy(policy), credentials, ctx.progress, ctx.deadline)
+    if is_committed(reference.domain, reference.path):
+        raise Rejected(
+            "This place is kept for images made of containers; name yours as you named it."
+        )
+    image = None if policy is PullPolicy.ALWAYS else _own(ctx, source, reference)
+    if image is None:
+        image = source.ensure(reference, policy, credentials, ctx.progress, ctx.deadline)
     return Recording(
         outputs={"ref": image.runtime_ref},
         container={
@@ -67,3 +76,15 @@ def _credentials(ctx: StepContext, registry: Registry) -> Credentials | None:
             "set it again, or ask the operator."
         ) from None
     return Credentials(username=registry.username, password=password)
+
+
+def _own(ctx: StepContext, source: ImageSource, reference: Reference) -> Image | None:
+    """The image of this name that a container of the same project became on this host, if there is one (13.2-8)."""
+    if reference.digest is not None:
+        return None
+    repo = committed(ctx.container.project_id, reference.domain, reference.path)
+    own = replace(reference, domain="", path=repo)
+    try:
+        return source.ensure(own, PullPolicy.NEVER, None, ctx.progress, ctx.deadline)
+    except NotFound:
+        return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from sqlalchemy.engine import Connection
 
 from zun.drivers.errors import Conflict, DriverError, Rejected
 from zun.drivers.network import NetworkSpec, PortSpec
@@ -12,9 +14,6 @@ from zun.model.names import subnet_uuid
 from zun.model.network import Network, Port
 from zun.store import networks
 from zun.work.context import Env, Recording, StepContext
-
-#: The name of a project's own network, made on demand.
-_DEFAULT = "default"
 
 #: How many subnets a host may refuse before the operation fails.
 _SUBNET_TRIES = 16
@@ -27,15 +26,14 @@ def connect(ctx: StepContext) -> Recording:
     """
     means = ctx.env.on_host()
     nets = ctx.operation.params.get("nets") or [{"network": None, "address": None}]
-    addresses: dict[str, list[dict[str, Any]]] = {}
     with means.locks.of(ctx.container.project_id):
         for net in nets:
-            port = _stand(ctx, net["network"], net["address"])
-            addresses[port.network_uuid] = [_shown(port)]
-    return Recording(container={"addresses": addresses})
+            stand(ctx, net["network"], net["address"])
+    with ctx.env.db.read() as conn:
+        return Recording(container=shown(conn, ctx.container.uuid))
 
 
-def _stand(ctx: StepContext, network_uuid: str | None, address: str | None) -> Port:
+def stand(ctx: StepContext, network_uuid: str | None, address: str | None) -> Port:
     """The port, on a network that stands on this host; no `network_uuid` = the project's default network."""
     refused: set[str] = set()
     while True:
@@ -46,12 +44,22 @@ def _stand(ctx: StepContext, network_uuid: str | None, address: str | None) -> P
         except Conflict:
             # The subnet is taken by something else on this host. Another may be had as long as nobody else has
             # an address in this one.
-            with ctx.env.db.write() as conn:
-                networks.release_port(conn, port.uuid)
-                gone = networks.delete_if_unused(conn, network.uuid)
             refused.add(network.subnet)
-            if not gone or network_uuid is not None or len(refused) >= _SUBNET_TRIES:
+            if not _renumbered(ctx, network, port, refused) or address is not None:
                 raise
+
+
+def _renumbered(ctx: StepContext, network: Network, port: Port, refused: Collection[str]) -> bool:
+    with ctx.env.db.write() as conn:
+        networks.release_port(conn, port.uuid)
+        try:
+            if len(refused) < _SUBNET_TRIES:
+                pool = ctx.env.settings.subnet_pool
+                return networks.renumber(conn, network.uuid, pool, refused) is not None
+        except networks.Exhausted:
+            pass
+        networks.delete_if_unused(conn, network.uuid)
+        return False
 
 
 def _recorded(
@@ -61,7 +69,7 @@ def _recorded(
     try:
         with env.db.write() as conn:
             network = networks.get(conn, network_uuid) if network_uuid else networks.ensure(
-                conn, container.project_id, _DEFAULT, env.settings.subnet_pool, env.clock(),
+                conn, container.project_id, networks.DEFAULT, env.settings.subnet_pool, env.clock(),
                 avoid=refused,
             )  # fmt: skip
             if network is None:
@@ -75,6 +83,12 @@ def _spec(network: Network) -> NetworkSpec:
     return NetworkSpec(
         uuid=network.uuid, project_id=network.project_id, name=network.name, subnet=network.subnet
     )
+
+
+def shown(conn: Connection, container_uuid: str) -> Mapping[str, Any]:
+    """The container's columns that show its ports."""
+    mine = networks.ports_of(conn, container_uuid)
+    return {"addresses": {port.network_uuid: [_shown(port)] for port in mine}}
 
 
 def _shown(port: Port) -> dict[str, Any]:
@@ -91,13 +105,15 @@ def _shown(port: Port) -> dict[str, Any]:
 def port_specs(env: Env, container_uuid: str) -> Sequence[PortSpec]:
     """The container's ports, as drivers want them."""
     with env.db.read() as conn:
-        return [
-            PortSpec(
-                uuid=p.uuid, network_uuid=p.network_uuid, container_uuid=p.container_uuid,
-                address=p.address,
-            )
-            for p in networks.ports_of(conn, container_uuid)
-        ]  # fmt: skip
+        return [spec_of(port) for port in networks.ports_of(conn, container_uuid)]
+
+
+def spec_of(port: Port) -> PortSpec:
+    """A port, as drivers want it."""
+    return PortSpec(
+        uuid=port.uuid, network_uuid=port.network_uuid, container_uuid=port.container_uuid,
+        address=port.address,
+    )  # fmt: skip
 
 
 def stand_again(ctx: StepContext) -> None:
@@ -115,23 +131,27 @@ def stand_again(ctx: StepContext) -> None:
 
 
 def disconnect(ctx: StepContext) -> None:
-    """Frees the container's ports; a network that no container on this host needs any more goes from it.
+    """Frees the container's ports; a network that no container on this host needs any more goes from it."""
+    with ctx.env.db.read() as conn:
+        mine = networks.ports_of(conn, ctx.container.uuid)
+    for port in mine:
+        release_one(ctx, port.network_uuid, port.uuid)
+
+
+def release_one(ctx: StepContext, network_uuid: str, port_uuid: str) -> None:
+    """Frees one port.
 
     The network goes first: were the port's record gone before, a crash would leave a network nobody knows of.
     """
     env, means = ctx.env, ctx.env.on_host()
-    uuid = ctx.container.uuid
-    with env.db.read() as conn:
-        mine = networks.ports_of(conn, uuid)
-    for port in mine:
-        with means.locks.of(ctx.container.project_id):
-            with env.db.read() as conn:
-                shared = networks.others_on_host(conn, port.network_uuid, uuid, means.host)
-            if not shared:
-                _remove(ctx, port.network_uuid)
-            with env.db.write() as conn:
-                networks.release_port(conn, port.uuid)
-                networks.delete_if_unused(conn, port.network_uuid)
+    with means.locks.of(ctx.container.project_id):
+        with env.db.read() as conn:
+            shared = networks.others_on_host(conn, network_uuid, ctx.container.uuid, means.host)
+        if not shared:
+            _remove(ctx, network_uuid)
+        with env.db.write() as conn:
+            networks.release_port(conn, port_uuid)
+            networks.delete_if_unused(conn, network_uuid)
 
 
 def _remove(ctx: StepContext, network_uuid: str) -> None:

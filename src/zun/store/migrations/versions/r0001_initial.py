@@ -231,6 +231,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("resource", sa.String(length=16), nullable=False),
         sa.Column("action", sa.String(length=32), nullable=False),
         sa.Column("container_uuid", sa.String(length=36), nullable=False),
         sa.Column("open_key", sa.String(length=36), nullable=True),
@@ -243,7 +244,7 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("params", sa.Text().with_variant(mysql.LONGTEXT(), "mysql"), nullable=False),
         sa.Column("outputs", sa.Text().with_variant(mysql.LONGTEXT(), "mysql"), nullable=False),
-        sa.Column("prior_status", sa.String(length=20), nullable=False),
+        sa.Column("prior_status", sa.String(length=20), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("claimed_by", sa.String(length=255), nullable=True),
         sa.Column("claimed_epoch", sa.BigInteger(), nullable=True),
@@ -365,3 +366,35 @@ def upgrade() -> None:
         sa.Column("disk", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_project_usage")),
     )
+    _images()
+
+
+def _images() -> None:
+    op.create_table(
+        "images",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("user_id", sa.String(length=255), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("repo", sa.String(length=255), nullable=False),
+        sa.Column("tag", sa.String(length=144), nullable=False),
+        sa.Column("image_id", sa.String(length=144), nullable=True),
+        sa.Column("size", sa.BigInteger(), nullable=True),
+        sa.Column("digest", sa.String(length=255), nullable=True),
+        sa.Column(
+            "created_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql"), nullable=False
+        ),
+        sa.Column(
+            "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql"), nullable=True
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_images")),
+        sa.UniqueConstraint("repo", "tag", "host", name=op.f("uq_images_repo_tag_host")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_images_uuid")),
+    )
+    op.create_index(op.f("ix_images_project_id_id"), "images", ["project_id", "id"], unique=False)

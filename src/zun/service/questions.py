@@ -1,0 +1,77 @@
+"""Short questions to the host of a container, and what its refusals mean to a user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zun.bus import Bus, Refused, Why
+from zun.model.container import Container
+from zun.service.errors import Conflict, Invalid, ServiceError, Unavailable
+from zun.store import hosts
+from zun.store.database import Database
+
+
+class TooLate(Unavailable):
+    """The host did not answer in time."""
+
+
+class Questions:
+    """Asks over the bus; `seconds` is how long an answer may take where nobody says otherwise."""
+
+    def __init__(self, db: Database, bus: Bus, seconds: float) -> None:
+        self._db = db
+        self._bus = bus
+        self._seconds = seconds
+
+    def ask(
+        self,
+        container: Container,
+        question: str,
+        arguments: Mapping[str, Any],
+        seconds: float | None = None,
+    ) -> Any:
+        """The answer of the container's host. Raises `service.errors`."""
+        if container.host is None or container.container_id is None:
+            raise Invalid(
+                f"Container {container.uuid} ({container.status}) has nothing on a host to ask."
+            )
+        return self.ask_host(container.host, question, arguments, seconds)
+
+    def ask_host(
+        self,
+        host: str,
+        question: str,
+        arguments: Mapping[str, Any],
+        seconds: float | None = None,
+    ) -> Any:
+        """The answer of a host. Raises `service.errors`."""
+        self._refuse_down(host)
+        try:
+            return self._bus.ask(
+                host, question, arguments, self._seconds if seconds is None else seconds
+            )
+        except Refused as exc:
+            raise _refusal(exc) from exc
+
+    def _refuse_down(self, hostname: str) -> None:
+        # Also where its agent still answers: an operator has said not to trust it.
+        with self._db.read() as conn:
+            host = hosts.find(conn, hostname)
+        if host is not None and host.forced_down:
+            raise Unavailable(f"Host {hostname} was declared down by an operator.")
+
+
+def _refusal(refused: Refused) -> ServiceError:
+    # Contract 2.1: "not found" and conflicts of the engine are 409, for the container itself exists.
+    match refused.why:
+        case Why.NOT_FOUND | Why.CONFLICT:
+            return Conflict(refused.public)
+        case Why.REJECTED | Why.UNSUPPORTED:
+            return Invalid(refused.public, slug="invalid")
+        case Why.TIMED_OUT:
+            return TooLate(refused.public)
+        case Why.UNAVAILABLE:
+            return Unavailable(refused.public)
+        case Why.UNKNOWN:
+            return ServiceError(refused.public)

@@ -1,0 +1,70 @@
+"""SQL on images."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from zun.model.image import SORT_KEYS, HostImage
+from zun.store import keyset
+from zun.store.rows import columns_of, values_of
+from zun.store.schema import images
+
+_SELECT = sa.select(*columns_of(images, HostImage))
+
+
+def insert(conn: Connection, image: HostImage) -> None:
+    """Adds the row."""
+    conn.execute(images.insert().values(**values_of(images, image, but=frozenset({"id"}))))
+
+
+def get(conn: Connection, uuid: str) -> HostImage | None:
+    """The image of this uuid, or None."""
+    row = conn.execute(_SELECT.where(images.c.uuid == uuid)).first()
+    return None if row is None else HostImage(**row._mapping)
+
+
+def find(conn: Connection, repo: str, tag: str, host: str) -> HostImage | None:
+    """The image of this name on a host, whoever's it is, or None."""
+    query = _SELECT.where(images.c.repo == repo, images.c.tag == tag, images.c.host == host)
+    row = conn.execute(query).first()
+    return None if row is None else HostImage(**row._mapping)
+
+
+def page(
+    conn: Connection,
+    *,
+    project_id: str,
+    limit: int,
+    after: HostImage | None,
+    sort_key: str,
+    descending: bool,
+) -> list[HostImage]:
+    """One page by keyset: see `zun.store.keyset`."""
+    assert sort_key in SORT_KEYS
+    query = _SELECT.where(images.c.project_id == project_id)
+    query = keyset.page(
+        query,
+        images.c[sort_key],
+        images.c.id,
+        after=None if after is None else (getattr(after, sort_key), after.id),
+        descending=descending,
+        limit=limit,
+    )
+    return [HostImage(**row._mapping) for row in conn.execute(query)]
+
+
+def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
+    """Sets columns; whether the row is there."""
+    done = conn.execute(
+        images.update().where(images.c.uuid == uuid).values(updated_at=now, **changes)
+    )
+    return done.rowcount == 1
+
+
+def delete(conn: Connection, uuid: str) -> None:
+    """Removes the row, if it is there."""
+    conn.execute(images.delete().where(images.c.uuid == uuid))

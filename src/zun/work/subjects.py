@@ -1,0 +1,65 @@
+"""What an operation may be about: how its row is read, written and brought to an end, by the kind of resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from zun.drivers.runtime import Facts
+from zun.model.container import Container
+from zun.model.image import HostImage
+from zun.model.lifecycle import Action
+from zun.model.operation import CONTAINER, IMAGE
+from zun.store import containers, images, operations
+from zun.work import settle
+from zun.work.context import StepContext
+
+Row = Container | HostImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One kind.
+
+    load: the row of a uuid; None = it is gone. update: sets columns of it. look: what is seen of it when its operation
+    ends; raises DriverError. done, failed: write the end of an operation, in the transaction that closes it.
+    gone: gives back what the records hold for a row that is gone.
+    """
+
+    load: Callable[[Connection, str], Row | None]
+    update: Callable[[Connection, str, datetime, Mapping[str, Any]], object]
+    look: Callable[[StepContext], Facts | None]
+    done: Callable[[Connection, StepContext, Facts | None], None]
+    failed: Callable[[Connection, StepContext, Facts | None], None]
+    gone: Callable[[Connection, str], None]
+
+
+def _image_done(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
+    del facts
+    if ctx.operation.action is Action.IMAGE_DELETE:
+        images.delete(conn, ctx.image.uuid)
+        operations.forget_container(conn, ctx.image.uuid)
+
+
+SUBJECTS: Mapping[str, Subject] = {
+    CONTAINER: Subject(
+        load=containers.get,
+        update=lambda conn, uuid, now, columns: containers.update(conn, uuid, now, **columns),
+        look=settle.look,
+        done=settle.done,
+        failed=settle.failed,
+        gone=settle.forget,
+    ),
+    IMAGE: Subject(
+        load=images.get,
+        update=lambda conn, uuid, now, columns: images.update(conn, uuid, now, **columns),
+        look=lambda ctx: None,
+        done=_image_done,
+        failed=lambda conn, ctx, facts: None,  # contract 8: the row stays as it is
+        gone=lambda conn, uuid: None,
+    ),
+}
