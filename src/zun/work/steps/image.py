@@ -7,6 +7,7 @@ from dataclasses import replace
 from zun.drivers.errors import NotFound, Rejected, Unsupported
 from zun.drivers.image import Credentials, Image, ImageSource, PullPolicy, Reference
 from zun.model.image import committed, is_committed
+from zun.store import images
 from zun.work.context import Recording, StepContext
 
 
@@ -40,6 +41,9 @@ def _own(ctx: StepContext, source: ImageSource, reference: Reference) -> Image |
     if reference.digest is not None:
         return None
     repo = committed(ctx.container.project_id, reference.domain, reference.path)
+    with ctx.env.db.read() as conn:
+        if images.find(conn, repo, reference.tag, ctx.env.on_host().host) is None:
+            return None
     own = replace(reference, domain="", path=repo)
     try:
         return source.ensure(own, PullPolicy.NEVER, None, ctx.progress, ctx.deadline)
