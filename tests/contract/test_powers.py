@@ -248,7 +248,9 @@ def test_limits_of_nothing_are_not_found(lab: Lab) -> None:
 @pytest.mark.engine
 def test_less_memory_than_is_in_use_is_refused(docker_lab: Lab) -> None:
     """The kernel says no, and all is as it was."""
-    script = "x=$(head -c 30000000 /dev/zero | tr '\\0' a); touch /tmp/ready; while :; do sleep 1; done"
+    script = (
+        "x=$(head -c 30000000 /dev/zero | tr '\\0' a); touch /tmp/ready; while :; do sleep 1; done"
+    )
     uuid = docker_lab.running(["sh", "-c", script], memory=128)
     wait = "until test -e /tmp/ready; do sleep 0.05; done"
     docker_lab.runtime.execute(uuid, ["sh", "-c", wait], 100, soon())
