@@ -64,6 +64,12 @@ TASKS = {
     "reboot": "container_rebooting", "pause": "container_pausing", "unpause": "container_unpausing",
     "kill": "container_killing", "rebuild": "container_rebuilding", "delete": "container_deleting",
 }  # fmt: skip
+KEEPING = {  # action -> its task_state: no matter of status
+    "update": None, "resize_container": None, "commit": None,
+    "network_attach": "network_attaching", "network_detach": "network_detaching",
+}  # fmt: skip
+ANY_STATUS = {"network_attach", "network_detach"}
+OF_IMAGES = {"image_pull", "image_delete"}
 LEFT_ALONE = {"Creating", "Deleting", "Deleted"}
 OPERATED = [Action(name) for name in SETTLED]
 
@@ -83,7 +89,9 @@ def test_every_cell_of_the_contracts_table(action: str, status: str, allowed: bo
 
 def test_the_table_speaks_of_every_action_but_create() -> None:
     spoken = {name for name, _, _ in CELLS}
-    assert spoken == {str(a) for a in Action} - {"create"}
+    assert spoken == {str(a) for a in Action} - {"create"} - ANY_STATUS - OF_IMAGES
+    for name in ANY_STATUS:
+        assert all(lifecycle.guard(Action(name), status) for status in Status)
     assert len(CELLS) == len(spoken) * len(COLUMNS)
 
 
@@ -93,7 +101,18 @@ def test_paused_is_never_deletable() -> None:
 
 
 def test_transitions_are_those_of_the_actions_with_an_operation() -> None:
-    assert set(lifecycle.TRANSITIONS) == set(OPERATED)
+    assert set(lifecycle.TRANSITIONS) == set(OPERATED) | {Action(name) for name in KEEPING}
+
+
+@pytest.mark.parametrize("name", KEEPING)
+@pytest.mark.parametrize("status", Status)
+def test_what_is_no_matter_of_status_leaves_it_to_the_engine(name: str, status: Status) -> None:
+    action = Action(name)
+    assert lifecycle.begin(action, status) is status
+    assert lifecycle.settle(action, status, None) is status
+    seen = lifecycle.observe(status, Observed.EXITED, auto_remove=False)
+    assert lifecycle.settle(action, status, Observed.EXITED) is seen
+    assert lifecycle.task_state(action, begun=True) == KEEPING[name]
 
 
 @pytest.mark.parametrize(("action", "status"), [*itertools.product(OPERATED, Status)])

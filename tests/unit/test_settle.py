@@ -85,7 +85,7 @@ def test_who_looks(
 ) -> None:
     one = container(host=HOST if placed else None)
     ctx = StepContext(
-        env=env(db, fakes), operation=operation(action=action, state=state), container=one,
+        env=env(db, fakes), operation=operation(action=action, state=state), subject=one,
         deadline=Deadline(5), progress=lambda detail: None,
     )  # fmt: skip
     assert (settle.look(ctx) is not None) is looks

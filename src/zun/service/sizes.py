@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,10 +35,14 @@ class Sizes:
         held = hosts.held_by(conn, container.uuid)
         if held is None:
             raise Conflict(f"Container {container.uuid} holds nothing of a host to change.")
-        lacking = hosts.reclaim(conn, replace(held, **wanted_sizes(wanted)), most=True)
+        claimed = replace(held, **wanted_sizes(wanted))
+        lacking = {
+            *_beyond(conn, held.host, wanted),
+            *hosts.reclaim(conn, claimed, most=True),
+        }
         if lacking:
             raise Conflict(
-                f"Host {held.host} has not enough {' and '.join(lacking)} left for "
+                f"Host {held.host} has not enough {' and '.join(sorted(lacking))} left for "
                 + ", ".join(f"{name} {value:g}" for name, value in wanted_sizes(wanted).items())
                 + "."
             )
@@ -72,6 +76,15 @@ class Sizes:
         if row is None:
             raise NotFound(f"There is no container {container.uuid} any more.")
         return next(iter(mine), None), row
+
+
+def _beyond(conn: Connection, hostname: str, wanted: Mapping[str, Any]) -> Sequence[str]:
+    """What is wanted of a host that never had so much, whatever may be promised to all together."""
+    host = hosts.find(conn, hostname)
+    if host is None:
+        return ()
+    there = {"cpu": ("CPU", host.inventory.cpus), "memory": ("memory", host.inventory.mem_total)}
+    return [there[key][0] for key, value in wanted_sizes(wanted).items() if value > there[key][1]]
 
 
 def wanted_sizes(changes: Mapping[str, Any]) -> dict[str, Any]:

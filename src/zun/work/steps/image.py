@@ -9,7 +9,7 @@ from zun.drivers.image import Credentials, Image, ImageSource, PullPolicy, Refer
 from zun.drivers.references import HUB, with_domain
 from zun.model.image import committed, is_committed
 from zun.model.registry import Registry
-from zun.store import registries
+from zun.store import images, registries
 from zun.work.context import Recording, StepContext
 from zun.work.secrets import Unreadable
 
@@ -83,6 +83,9 @@ def _own(ctx: StepContext, source: ImageSource, reference: Reference) -> Image |
     if reference.digest is not None:
         return None
     repo = committed(ctx.container.project_id, reference.domain, reference.path)
+    with ctx.env.db.read() as conn:
+        if images.find(conn, repo, reference.tag, ctx.env.on_host().host) is None:
+            return None
     own = replace(reference, domain="", path=repo)
     try:
         return source.ensure(own, PullPolicy.NEVER, None, ctx.progress, ctx.deadline)
