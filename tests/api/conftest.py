@@ -308,4 +308,5 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 def lively(rig: Rig) -> Api:
     """A client of it."""
     settings = ApiSettings(max_body=65536, max_archive=256 * 1024, image_drivers=("docker",))
-    return Api(build_app(rig.house.services, settings, NoAuth), rig.db, settings)
+    app = build_app(rig.house.services, settings, NoAuth)
+    return Api(app, rig.db, settings, _conformance(settings, False))

@@ -175,13 +175,12 @@ class Containers:
             quotas.check(conn, row.project_id, resized(row, cpu, memory), quota)
             self._sizes.admit(conn, row, fresh)
 
-        with self._db.read() as conn:
-            limits = quotas.effective(conn, container.project_id, quota)
         params = {
             "cpu": cpu,
             "memory": memory,
             "also": {k: v for k, v in fresh.items() if k not in SIZES},
-            "quota": dict(limits),  # what the project may use, for the step that counts it
+            "quota": dict(quota.limits),  # for the step that counts what the project uses
+            "quota_enforced": quota.enforced,
         }
         return self._there(
             container,

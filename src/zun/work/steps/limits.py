@@ -44,7 +44,10 @@ def record(conn: Connection, ctx: StepContext) -> Recording:
     request changes. Raises Rejected: others have used up the quota since the request was accepted."""
     params = ctx.operation.params
     more = resized(ctx.container, params["cpu"], params["memory"])
-    if not quotas.take(conn, ctx.container.project_id, more, params["quota"]):
+    refused = quotas.take(
+        conn, ctx.container.project_id, more, params["quota"], enforced=params["quota_enforced"]
+    )
+    if refused is not None:
         raise Rejected("The project's quota was used up by others meanwhile.")
     _claim(conn, ctx, params["cpu"], params["memory"])
     return Recording(
