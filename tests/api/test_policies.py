@@ -29,7 +29,7 @@ ADM = [
     "container:get_one_all_projects", "container:get_all_all_projects", "container:delete_all_projects",
     "container:delete_force", "container:get_one:host", "container:get_one:image_pull_policy",
     "container:get_one:privileged", "container:get_one:runtime", "container:action:events", "host:get_all", "host:get",
-    "zun-service:get_all",
+    "zun-service:get_all", "event:get_all_all_projects",
 ]  # fmt: skip
 
 
@@ -50,7 +50,8 @@ def test_names_are_unique_and_documented() -> None:
 def test_every_rule_is_tested_here() -> None:
     named = {rule.name for rule in list_rules() if ":" in rule.name}
     assert named == {f"container:{name}" for name in A_O} | set(ADM) | {
-        "container:create:privileged"
+        "container:create:privileged",
+        "event:get_all",
     }
 
 

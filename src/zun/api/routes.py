@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zun.api.endpoint import Endpoint, Takes
-from zun.api.handlers import container_actions, containers, hosts, services, versions
+from zun.api.endpoint import EVENT_STREAM, PLAIN, Endpoint, Takes
+from zun.api.handlers import container_actions, containers, hosts, later, services, versions
 from zun.api.schemas import containers as schemas
 from zun.api.schemas import create
 from zun.api.schemas import hosts as host_schemas
-from zun.api.versions import Version
+from zun.api.versions import LATER, Version
 from zun.model.lifecycle import Action
 
 Routes = Mapping[str, Mapping[str, Endpoint]]
@@ -63,7 +63,9 @@ ROUTES: Routes = {
         )
     },
     f"{_CONTAINER}/logs": {
-        "GET": Endpoint(handler=containers.logs, takes=Takes.QUERY, params=schemas.LOGS)
+        "GET": Endpoint(
+            handler=containers.logs, takes=Takes.QUERY, params=schemas.LOGS, produces=(PLAIN,)
+        )
     },
     f"{_CONTAINER}/execute": {
         "POST": Endpoint(handler=containers.execute, takes=Takes.MERGED, params=schemas.EXECUTE)
@@ -71,6 +73,15 @@ ROUTES: Routes = {
     f"{_CONTAINER}/container_actions": {"GET": Endpoint(handler=container_actions.list_all)},
     f"{_CONTAINER}/container_actions/{{request_id}}": {
         "GET": Endpoint(handler=container_actions.show)
+    },
+    "/v1/events": {
+        "GET": Endpoint(
+            handler=later.events,
+            takes=Takes.QUERY,
+            params=schemas.EVENTS,
+            since=LATER,
+            produces=(EVENT_STREAM,),
+        )
     },
     "/v1/hosts": {
         "GET": Endpoint(

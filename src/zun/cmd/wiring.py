@@ -21,6 +21,7 @@ from zun.bus.local import LocalBus
 from zun.compute.agent import Agent, AgentSettings
 from zun.compute.observer import ObserverSettings
 from zun.compute.reaper import ReaperSettings
+from zun.compute.sources import HostSources
 from zun.conductor.conductor import Conductor, ConductorSettings
 from zun.drivers.image import ImageSource
 from zun.drivers.network import NetworkDriver
@@ -32,6 +33,7 @@ from zun.service.health import Health
 from zun.service.hosts import Hosts
 from zun.service.house import Services
 from zun.service.intents import Intents
+from zun.service.later import Later
 from zun.service.settings import ServiceSettings
 from zun.store import hosts, migrate
 from zun.store.database import Database
@@ -55,6 +57,7 @@ class Settings:
     agent: AgentSettings = field(default_factory=AgentSettings)
     conductor: ConductorSettings = field(default_factory=ConductorSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    ticket_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,9 @@ class House:
     agent: Agent
     conductor: Conductor
     metrics: WorkMetrics
+    bus: Bus
+    sources: HostSources
+    clock: Clock
 
     def start(self) -> None:
         """Registers the host, takes back what an older life left open, and begins to work."""
@@ -142,8 +148,12 @@ def build(
         containers=Containers(db, bus, intents, settings.service, clock),
         hosts=Hosts(db, clock, settings.service.down_after),
         health=Health(probes),
+        later=Later(db, clock, settings.ticket_seconds),
     )
-    return House(db=db, services=services, agent=agent, conductor=conductor, metrics=metrics)
+    return House(
+        db=db, services=services, agent=agent, conductor=conductor, metrics=metrics, bus=bus,
+        sources=HostSources(means), clock=clock,
+    )  # fmt: skip
 
 
 def _probe_database(db: Database) -> str:
@@ -189,6 +199,7 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         agent=_agent_settings(conf, runner),
         conductor=ConductorSettings(runner=runner),
         api=_api_settings(conf),
+        ticket_seconds=conf.streams.ticket_seconds,
     )
 
 
@@ -236,4 +247,7 @@ def _api_settings(conf: cfg.ConfigOpts) -> ApiSettings:
         minimum_disk=conf.minimum_disk,
         maximum_disk=conf.maximum_disk,
         default_availability_zone=conf.default_availability_zone,
+        max_wait=conf.streams.max_wait,
+        max_execute=conf.streams.max_execute,
+        streams_url=conf.streams.base_url,
     )

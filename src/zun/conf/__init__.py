@@ -15,7 +15,7 @@ from oslo_config import cfg
 from oslo_log import log as oslo_log
 from oslo_policy import opts as policy_opts
 
-from zun.conf import api, compute, database, default, docker, docker_network, metrics
+from zun.conf import api, compute, database, default, docker, docker_network, metrics, streams
 
 LOG = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ GROUPS: tuple[ModuleType, ...] = (
     docker_network,
     database,
     metrics,
+    streams,
 )
 
 

@@ -14,6 +14,7 @@ from zun.service import drafts
 from zun.service.caller import Caller
 from zun.service.errors import Conflict, Invalid, NotFound, ServiceError, Unavailable
 from zun.service.intents import Asker, Intents, guard
+from zun.service.once import Creating, Once
 from zun.service.queries import ExecAnswer, ListQuery, LogQuery
 from zun.service.settings import ServiceSettings
 from zun.store import containers, operations
@@ -32,6 +33,7 @@ class Containers:
         self._intents = intents
         self._settings = settings
         self._clock = clock
+        self._creating = Creating(db, intents, settings, clock)
 
     # ---- reading
 
@@ -93,10 +95,11 @@ class Containers:
 
     def create(self, caller: Caller, draft: Draft) -> Container:
         """Accepts a container: the row is there, the rest follows (contract 2.2)."""
-        return self._intents.create(
-            _asker(caller),
-            lambda conn: drafts.prepare(conn, caller, draft, self._settings, self._clock),
-        )
+        return self._creating.anew(caller, draft)
+
+    def create_once(self, caller: Caller, draft: Draft, once: Once) -> tuple[Container, bool]:
+        """Likewise, unless the key has made one; the container, and whether it was there. Raises Conflict."""
+        return self._creating.once(caller, draft, once)
 
     def act(self, caller: Caller, container: Container, action: Action, **params: Any) -> Container:
         """Accepts START, STOP (timeout), REBOOT (timeout), PAUSE, UNPAUSE, KILL (signal) or REBUILD (image,
@@ -160,26 +163,13 @@ class Containers:
     def logs(self, caller: Caller, container: Container, query: LogQuery) -> str:
         """The log so far, at most the configured number of bytes from its end; undecodable bytes are replaced."""
         guard(Action.LOGS, container)
-        arguments = {
-            "uuid": container.uuid,
-            "stdout": query.stdout,
-            "stderr": query.stderr,
-            "timestamps": query.timestamps,
-            "tail": query.tail,
-            "since": query.since,
-            "limit": self._settings.log_bytes,
-        }
+        arguments = arguments_of(container, query, self._settings.log_bytes)
         raw: bytes = self._ask(container, "logs", arguments, self._settings.ask_seconds)
         return raw.decode("utf-8", "replace")
 
     def execute(self, caller: Caller, container: Container, command: Sequence[str]) -> ExecAnswer:
         """Runs a command in the container and waits for it (contract 5.1). Raises Conflict when it takes too long."""
-        guard(Action.EXECUTE, container)
-        arguments = {
-            "uuid": container.uuid,
-            "command": list(command),
-            "limit": self._settings.execute_bytes,
-        }
+        arguments = self.check_execute(container, command)
         try:
             answer = self._ask(container, "execute", arguments, self._settings.execute_seconds)
         except _TimedOut as exc:
@@ -190,24 +180,57 @@ class Containers:
             output=answer["output"].decode("utf-8", "replace"), exit_code=answer["exit_code"]
         )
 
+    def check_logs(self, container: Container) -> None:
+        """Raises Conflict or Invalid where the log can't be asked for."""
+        guard(Action.LOGS, container)
+        _check_placed(container)
+
+    def check_execute(self, container: Container, command: Sequence[str]) -> Mapping[str, Any]:
+        """The question that runs `command`. Raises Conflict or Invalid where it can't be asked."""
+        guard(Action.EXECUTE, container)
+        _check_placed(container)
+        return {
+            "uuid": container.uuid,
+            "command": list(command),
+            "limit": self._settings.execute_bytes,
+        }
+
     def _ask(
         self, container: Container, question: str, arguments: Mapping[str, Any], seconds: float
     ) -> Any:
-        if container.host is None or container.container_id is None:
-            raise Invalid(
-                f"Container {container.uuid} ({container.status}) has nothing on a host to ask."
-            )
         try:
-            return self._bus.ask(container.host, question, arguments, seconds)
+            return self._bus.ask(_check_placed(container), question, arguments, seconds)
         except Refused as exc:
-            raise _refusal(exc) from exc
+            raise refusal(exc) from exc
 
 
 class _TimedOut(Unavailable):
     pass
 
 
-def _refusal(refused: Refused) -> ServiceError:
+def arguments_of(container: Container, query: LogQuery, limit: int) -> Mapping[str, Any]:
+    """The question for a log, of at most `limit` bytes."""
+    return {
+        "uuid": container.uuid,
+        "stdout": query.stdout,
+        "stderr": query.stderr,
+        "timestamps": query.timestamps,
+        "tail": query.tail,
+        "since": query.since,
+        "limit": limit,
+    }
+
+
+def _check_placed(container: Container) -> str:
+    if container.host is None or container.container_id is None:
+        raise Invalid(
+            f"Container {container.uuid} ({container.status}) has nothing on a host to ask."
+        )
+    return container.host
+
+
+def refusal(refused: Refused) -> ServiceError:
+    """What a user is told of a host's refusal."""
     # Contract 2.1: "not found" and conflicts of the engine are 409, for the container itself exists.
     match refused.why:
         case Why.NOT_FOUND | Why.CONFLICT:

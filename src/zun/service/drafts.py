@@ -77,6 +77,7 @@ def _row(caller: Caller, draft: Draft, settings: ServiceSettings, clock: Clock) 
         healthcheck=dict(draft.healthcheck) if draft.healthcheck else None,
         availability_zone=draft.availability_zone or settings.default_schedule_zone,
         created_at=clock(),
+        max_run_time=draft.max_run_time,
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zun.service.containers import Containers
+from zun.service.errors import Unavailable
 from zun.service.health import Health
 from zun.service.hosts import Hosts
+from zun.service.later import Later
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +18,10 @@ class Services:
     containers: Containers
     hosts: Hosts
     health: Health
+    later: Later | None = None  # None = no long-lived answers are served
+
+    def ticketing(self) -> Later:
+        """What issues tickets. Raises Unavailable."""
+        if self.later is None:
+            raise Unavailable("Long-lived answers are not served here.")
+        return self.later

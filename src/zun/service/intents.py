@@ -147,6 +147,8 @@ class Intents:
                 networks.release_ports(conn, uuid)
                 containers.delete(conn, uuid)
                 operations.forget_container(conn, uuid)
+                gone = {"status": Status.DELETED, "status_before": container.status}
+                operations.tell_observed(conn, uuid, container.project_id, self._clock(), gone)
                 return
             queue = host_queue(container.host) if container.host else CONDUCTOR_QUEUE
             operation = self._operation(asker, Action.DELETE, container, params, queue)

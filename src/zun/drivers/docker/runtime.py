@@ -11,6 +11,7 @@ from zun.drivers.docker import plan as plans
 from zun.drivers.docker.client import Engine
 from zun.drivers.docker.events import EventStream
 from zun.drivers.docker.facts import from_inspect, from_list
+from zun.drivers.docker.follow import FollowedLog, follow
 from zun.drivers.docker.host import disk_quota, inventory
 from zun.drivers.docker.io import Execution, read_log
 from zun.drivers.docker.starts import start_error
@@ -37,7 +38,7 @@ _GONE = _GOING | {Observed.MISSING}
 
 
 class DockerRuntime:
-    """Runtime, CanPause, CanSignal, CanExec and CanLog on one engine. See the contract in `zun.drivers.runtime`.
+    """Runtime, CanPause, CanSignal, CanExec, CanLog and CanFollow on one engine. Contract: `zun.drivers.runtime`.
 
     A container is addressed by its name, `names.runtime_name(uuid)`, so one made by an older service is found too.
     Closing it ends `events`; the engine is the caller's to close.
@@ -272,3 +273,6 @@ class DockerRuntime:
 
     def logs(self, uuid: str, request: LogRequest, limit: int, deadline: Deadline) -> bytes:
         return read_log(self._engine, runtime_name(uuid), request, limit, deadline)
+
+    def follow(self, uuid: str, request: LogRequest, deadline: Deadline) -> FollowedLog:
+        return follow(self._engine, runtime_name(uuid), request, deadline)
