@@ -98,7 +98,7 @@ class Api:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         query: str | Mapping[str, Any] = "",
-        version: str | None = "latest",
+        version: str | None = "1.40",
         user: str = "alice",
         project: str = "p1",
         roles: str = "member",

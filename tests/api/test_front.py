@@ -121,7 +121,7 @@ def test_the_root_is_public_and_knows_no_version(make_api: Any, tmp_path: Path) 
     assert version == result.json["default_version"]
     assert (version["min_version"], version["max_version"], version["status"]) == (
         "1.1",
-        "1.40",
+        "1.45",
         "CURRENT",
     )
     assert version["links"] == [{"href": "http://zun.test:9517/v1/", "rel": "self"}]

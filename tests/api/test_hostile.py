@@ -222,7 +222,7 @@ VERSIONS = [
                  "OpenStack-API-Version", id=f"version-{ascii(value)[:40]}")
     for value in (
         "", "container", "1.5", "compute 1.5", "container 1", "container 1.latest", "container 1.5.1", "container x",
-        "container -1.5", "container 1.-5", "container 1.5 extra", "container 0.1", "container 1.0", "container 1.41",
+        "container -1.5", "container 1.-5", "container 1.5 extra", "container 0.1", "container 1.0", "container 1.46",
         "container 2.0", "container 99.99", "container 1.\u00b2", f"container 1.{HUGE}", f"container {HUGE}.1",
         "container 1.5, compute 2.1", "container +1.5", "container 0x1.5", "container 1,5", "container\x001.5",
     )

@@ -27,7 +27,7 @@ FOREIGN = {"project_id": "p2", "user_id": "u2"}
 
 READER = [
     "container:get_one", "container:get_all", "container:logs", "container:actions", "container:top", "container:stats",
-    "image:search", "registry:get_one", "registry:get_all", "quota:get", "quota:get_default",
+    "event:get_all", "image:search", "registry:get_one", "registry:get_all", "quota:get", "quota:get_default",
     "availability_zones:get_all",
 ]  # fmt: skip
 MEMBERS = [
@@ -44,8 +44,8 @@ ADM = [
     "container:get_one:privileged", "container:get_one:runtime", "container:action:events", "host:get_all", "host:get",
     "zun-service:get_all", "zun-service:delete", "zun-service:enable", "zun-service:disable", "zun-service:force_down",
     "registry:get_all_all_projects", "quota:update", "quota:delete", "quota_class:get", "quota_class:update",
-    "zun-service:get_all", "image:pull", "image:get_all", "image:get_one", "image:delete", "network:create",
-    "network:delete",
+    "image:pull", "image:get_all", "image:get_one", "image:delete", "network:create", "network:delete",
+    "event:get_all_all_projects",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The house rules a machine can see: imports point down, modules are short, no page names a machine.
 
 The order (CONTRIBUTING.md, "The import rule"):
-model <- store, drivers, bus <- work <- service <- api, compute, conductor, wsproxy <- cmd, wsgi.
+model <- store, drivers, bus <- work <- service <- api, compute, conductor, streams, wsproxy <- cmd, wsgi.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"store", "drivers", "bus"}),
     frozenset({"work"}),
     frozenset({"service"}),
-    frozenset({"api", "compute", "conductor", "wsproxy"}),
+    frozenset({"api", "compute", "conductor", "streams", "wsproxy"}),
     frozenset({"cmd", "wsgi"}),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -30,6 +30,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 #: Where fewer than all lower layers may be imported.
 ONLY: dict[str, frozenset[str]] = {
     "api": frozenset({"model", "store", "bus", "service"}),
+    "streams": frozenset({"model", "store", "bus", "work", "service"}),
     "wsproxy": frozenset({"model", "store", "bus"}),
     "conf": frozenset(),
 }

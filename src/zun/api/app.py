@@ -3,14 +3,15 @@
 The order, outermost first, and why:
 
 1. `RequestId`    every answer carries an id, those of all layers below included.
-2. `Faults`       what any layer below raises becomes the common error body; it needs the id for the log.
-3. `HealthCheck`  must answer without credentials and without the API's own path rules.
-4. `Paths`        one spelling of the path, before anybody decides anything by it.
-5. `Access`       what is public goes past authentication; by the path, hence after 4.
-6. authentication nobody's body is read, nor any work done, for a caller who is not known.
-7. `ArchiveGate`  few of the requests that may be large are read at a time.
-8. `BodyBound`    nothing is parsed before its size is known to be bounded.
-9. Falcon         routing, then the endpoint; its error handlers keep the version headers on errors.
+2. `Observed`     counts, times and logs whatever is answered, with the id.
+3. `Faults`       what any layer below raises becomes the common error body; it needs the id for the log.
+4. `HealthCheck`  must answer without credentials and without the API's own path rules.
+5. `Paths`        one spelling of the path, before anybody decides anything by it.
+6. `Access`       what is public goes past authentication; by the path, hence after 5.
+7. authentication nobody's body is read, nor any work done, for a caller who is not known.
+8. `ArchiveGate`  few of the requests that may be large are read at a time.
+9. `BodyBound`    nothing is parsed before its size is known to be bounded.
+10. Falcon        routing, then the endpoint; its error handlers keep the version headers on errors.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 from falcon.constants import COMBINED_METHODS
+from prometheus_client import CollectorRegistry
 
 from zun.api.endpoint import Endpoint, Frame, Resource
 from zun.api.errors import RoutingError, clip, render, render_unforeseen
@@ -29,6 +31,7 @@ from zun.api.middleware.archives import PUT, ArchiveGate
 from zun.api.middleware.body import BodyBound
 from zun.api.middleware.faults import Faults, log_unforeseen
 from zun.api.middleware.health import HealthCheck
+from zun.api.middleware.observed import HttpMetrics, Observed
 from zun.api.middleware.paths import Paths
 from zun.api.middleware.request_id import RequestId
 from zun.api.policies.enforcer import Enforcer
@@ -51,14 +54,16 @@ def build_app(
     settings: ApiSettings,
     authenticate: Authenticate,
     enforcer: Enforcer | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> WSGIApplication:
-    """The API of `services`. Without an `enforcer`, policy is that of the defaults."""
+    """The API of `services`. Without an `enforcer`, policy is that of the defaults; `registry` counts requests."""
     router = _router(
         Frame(services, settings, enforcer or Enforcer(), _compile(settings, ROUTES)), ROUTES
     )
     bounded = ArchiveGate(BodyBound(router, settings.max_body, {PUT: settings.max_archive}))
     access = Access(bounded, authenticate(bounded), _public(ROUTES))
-    return RequestId(Faults(HealthCheck(Paths(access), services.health)))
+    faults = Faults(HealthCheck(Paths(access), services.health))
+    return RequestId(Observed(faults, HttpMetrics(registry) if registry is not None else None))
 
 
 def _public(routes: Routes) -> frozenset[str]:

@@ -16,6 +16,7 @@ import orjson
 
 from zun.api.context import caller_of
 from zun.api.errors import NotAcceptable, RoutingError, clip
+from zun.api.middleware.observed import ROUTE
 from zun.api.params import read_body, read_merged, read_query, require_json, without_unset
 from zun.api.policies.enforcer import Enforcer
 from zun.api.schemas.compiled import CompiledSchema, VersionedSchema
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from zun.service.house import Services
 
 _JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+PLAIN = "application/octet-stream"
 _IDENT_LIMIT = 255
 
 
@@ -73,6 +76,7 @@ class Call:
     path: Mapping[str, str]  # the variables of the path template
     params: Mapping[str, Any]  # validated; what was not given is absent
     body: Mapping[str, Any]  # validated; only with Takes.DOCUMENT
+    header: Callable[[str], str | None] = lambda name: None
 
     def authorize(self, rule: str, target: Mapping[str, str] | None = None) -> None:
         """Raise Forbidden unless policy allows it; without a target, on the caller's own project."""
@@ -122,6 +126,7 @@ class Endpoint:
     until: Version = MAX_VERSION
     public: bool = False  # no caller: `/` and `/v1`
     versioned: bool = True  # `/` knows no microversion
+    produces: tuple[str, ...] = ()  # media types of its long-lived answer, beside JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,8 @@ class Resource:
         resp: falcon.Response,
         path: Mapping[str, str],
     ) -> Call:
-        if not req.client_accepts(_JSON):
+        req.env[ROUTE] = req.uri_template
+        if not any(req.client_accepts(kind) for kind in (_JSON, *endpoint.produces)):
             raise NotAcceptable(f"Accept: only {_JSON} is served, not `{clip(req.accept)}`")
         version = MIN_VERSION
         if endpoint.versioned:
@@ -186,6 +192,7 @@ class Resource:
             path=path,
             params=params,
             body=body,
+            header=req.get_header,
         )
 
     def _parameters(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zun.api.endpoint import Endpoint, Takes
+from zun.api.endpoint import EVENT_STREAM, PLAIN, Endpoint, Takes
 from zun.api.handlers import (
     availability_zones,
     container_actions,
@@ -12,6 +12,7 @@ from zun.api.handlers import (
     containers,
     hosts,
     images,
+    later,
     networks,
     openapi,
     quotas,
@@ -29,7 +30,7 @@ from zun.api.schemas import quotas as quota_schemas
 from zun.api.schemas import registries as registry_schemas
 from zun.api.schemas import services as service_schemas
 from zun.api.schemas.lift import check_unknown
-from zun.api.versions import Version
+from zun.api.versions import LATER, Version
 from zun.model.lifecycle import Action
 
 Routes = Mapping[str, Mapping[str, Endpoint]]
@@ -94,7 +95,9 @@ ROUTES: Routes = {
         )
     },
     f"{_CONTAINER}/logs": {
-        "GET": Endpoint(handler=containers.logs, takes=Takes.QUERY, params=schemas.LOGS)
+        "GET": Endpoint(
+            handler=containers.logs, takes=Takes.QUERY, params=schemas.LOGS, produces=(PLAIN,)
+        )
     },
     f"{_CONTAINER}/execute": {
         "POST": Endpoint(handler=containers.execute, takes=Takes.MERGED, params=schemas.EXECUTE)
@@ -158,6 +161,15 @@ ROUTES: Routes = {
     f"{_CONTAINER}/container_actions": {"GET": Endpoint(handler=container_actions.list_all)},
     f"{_CONTAINER}/container_actions/{{request_id}}": {
         "GET": Endpoint(handler=container_actions.show)
+    },
+    "/v1/events": {
+        "GET": Endpoint(
+            handler=later.events,
+            takes=Takes.QUERY,
+            params=schemas.EVENTS,
+            since=LATER,
+            produces=(EVENT_STREAM,),
+        )
     },
     "/v1/hosts": {
         "GET": Endpoint(

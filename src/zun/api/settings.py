@@ -20,3 +20,9 @@ class ApiSettings:
     maximum_disk: int = 160
     image_drivers: tuple[str, ...] = ("glance", "docker")
     default_availability_zone: str = "nova"  # shown where a service has none (contract 8)
+    max_wait: int = 3600  # seconds a request may wait for a status
+    max_execute: int = 86_400  # seconds a command may be waited for
+    streams_url: str | None = (
+        None  # where long-lived answers are served; None = the port, on our host
+    )
+    streams_port: int | None = None  # None = nowhere, unless streams_url says where

@@ -1,6 +1,7 @@
 """The microversions (contract 1): which there are, and which one a request gets.
 
-Answers show all fields at every microversion; what a version adds is what a request may ask.
+Up to 1.40 answers show all fields at every microversion; what a version adds is what a request may ask. Above it are
+our own additions: fields are shown from their version on, so that who asks for 1.40 or less sees what it always was.
 """
 
 from __future__ import annotations
@@ -64,9 +65,25 @@ VERSIONS: tuple[Version, ...] = tuple(
         37,  # capsule tty and stdin
         38,  # capsule annotations
         39,  # `host` on create
-        40,  # `entrypoint` on create
+        40,  # `entrypoint` on create; the last that upstream has, and the last its client asks for
+        41,  # `exit_code`, `started_at`, `finished_at`, `health`; lists by several `status`, `name_prefix`, `labels`
+        42,  # `follow` of logs, `wait` for a status, GET /events: long-lived answers, reached by a 307
+        43,  # `Idempotency-Key` on create
+        44,  # `max_run_time` on create, and shown
+        45,  # `timeout` of execute, by a 307; the command is killed when the client leaves
     )
 )
+
+#: The newest that upstream has.
+UPSTREAM = Version(1, 40)
+
+#: Our own additions, by the version they came with.
+OUTCOME_FIELDS = Version(1, 41)
+LIST_FILTERS = Version(1, 41)
+LATER = Version(1, 42)
+IDEMPOTENCY = Version(1, 43)
+MAX_RUN_TIME = Version(1, 44)
+EXEC_TIMEOUT = Version(1, 45)
 
 MIN_VERSION = VERSIONS[0]
 MAX_VERSION = VERSIONS[-1]

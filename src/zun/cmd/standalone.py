@@ -26,6 +26,7 @@ from zun.api.middleware.noauth import NoAuth
 from zun.api.policies.enforcer import Enforcer
 from zun.cmd import credentials, init, keys, wiring
 from zun.cmd.metrics import serve_metrics
+from zun.cmd.streams import streams_of, told_to
 from zun.conf import ConfigError, load
 from zun.drivers.docker import DockerImages, DockerNetworks, DockerRuntime, Engine
 from zun.drivers.files import FileVolumes
@@ -47,6 +48,9 @@ this machine. Without a command it serves in the foreground until SIGTERM or ^C.
   OS_CLOUD=zun openstack appcontainer list
 """
 
+
+#: Seconds in which long-lived answers are brought to an end.
+_STREAMS_END = 5
 
 #: How many times the API's bound a body may be before the server itself cuts it off.
 _BODY_SLACK = 16
@@ -122,20 +126,26 @@ def serve(
         database, conf.host, lambda owner: docker_drivers(conf, owner), wiring.settings_of(conf),
         secrets=secrets, checkpoint=checkpoint,
     )  # fmt: skip
+    streams = streams_of(conf, house)
     app = build_app(
-        house.services, wiring.settings_of(conf).api, _authenticate(conf), Enforcer(conf=conf)
-    )
+        house.services, told_to(wiring.settings_of(conf).api, streams), _authenticate(conf),
+        Enforcer(conf=conf), house.metrics.registry,
+    )  # fmt: skip
     server = _Server(app, conf)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     metrics = serve_metrics(conf, house)
     house.start()
+    if streams is not None:
+        streams.start()
     server.start()
     LOG.info("serving on http://%s:%d, state in %s", conf.api.host_ip, conf.api.port, state)
     stop.wait()
     LOG.info("stopping: no new requests, steps in flight may end")
     server.stop()
+    if streams is not None:
+        streams.stop(min(_STREAMS_END, conf.compute.graceful_shutdown_timeout + 1))
     metrics()
     ended = house.stop(conf.compute.graceful_shutdown_timeout)
     LOG.info("stopped" if ended else "stopped with steps in flight: the next start resumes them")
@@ -197,6 +207,8 @@ class _Server:
             threads=conf.api.threads,
             ident=None,
             expose_tracebacks=False,
+            # select() ends at 1,024 descriptors, and long-lived answers may have taken those below.
+            asyncore_use_poll=True,
             # The server takes in a body before the API may judge it: past this it stops, with words of its own.
             max_request_body_size=max(
                 _BODY_SLACK * conf.api.max_request_body_size, 2 * conf.api.max_archive_size

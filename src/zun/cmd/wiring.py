@@ -21,6 +21,7 @@ from zun.bus.local import LocalBus
 from zun.compute.agent import Agent, AgentSettings
 from zun.compute.observer import ObserverSettings
 from zun.compute.reaper import ReaperSettings
+from zun.compute.sources import HostSources
 from zun.conductor.conductor import Conductor, ConductorSettings
 from zun.drivers.image import ImageSource
 from zun.drivers.network import NetworkDriver
@@ -34,6 +35,7 @@ from zun.service.house import Services
 from zun.service.images import Images
 from zun.service.inside import Inside
 from zun.service.intents import Intents
+from zun.service.later import Later
 from zun.service.networks import Networks
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
@@ -61,6 +63,7 @@ class Settings:
     agent: AgentSettings = field(default_factory=AgentSettings)
     conductor: ConductorSettings = field(default_factory=ConductorSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    ticket_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,9 @@ class House:
     agent: Agent
     conductor: Conductor
     metrics: WorkMetrics
+    bus: Bus
+    sources: HostSources
+    clock: Clock
 
     def start(self) -> None:
         """Registers the host, takes back what an older life left open, and begins to work."""
@@ -154,8 +160,12 @@ def build(
         quotas=Quotas(db, settings.service.quota),
         registries=Registries(db, secrets, clock),
         health=Health(probes),
+        later=Later(db, clock, settings.ticket_seconds),
     )
-    return House(db=db, services=services, agent=agent, conductor=conductor, metrics=metrics)
+    return House(
+        db=db, services=services, agent=agent, conductor=conductor, metrics=metrics, bus=bus,
+        sources=HostSources(means), clock=clock,
+    )  # fmt: skip
 
 
 def _probe_database(db: Database) -> str:
@@ -199,6 +209,7 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         agent=_agent_settings(conf, runner),
         conductor=ConductorSettings(runner=runner),
         api=_api_settings(conf),
+        ticket_seconds=conf.streams.ticket_seconds,
     )
 
 
@@ -262,4 +273,7 @@ def _api_settings(conf: cfg.ConfigOpts) -> ApiSettings:
         minimum_disk=conf.minimum_disk,
         maximum_disk=conf.maximum_disk,
         default_availability_zone=conf.default_availability_zone,
+        max_wait=conf.streams.max_wait,
+        max_execute=conf.streams.max_execute,
+        streams_url=conf.streams.base_url,
     )

@@ -12,6 +12,7 @@ from zun.bus import Bus
 from zun.compute.answers import answers
 from zun.compute.observer import Observer, ObserverSettings
 from zun.compute.reaper import Reaper, ReaperSettings
+from zun.compute.timekeeper import Timekeeper
 from zun.drivers.errors import DriverError
 from zun.drivers.runtime import Facts
 from zun.model.host import Host, Inventory
@@ -82,6 +83,7 @@ class Agent:
         self._checkpoint = checkpoint
         self._reaper = Reaper(env, settings.reaper, metrics)
         self.observer = Observer(env, intents, settings.observer, metrics, self._listed)
+        self._timekeeper = Timekeeper(env, intents)
         self._stopping = threading.Event()
         self._runner: Runner | None = None
         self._heart = threading.Thread(target=self._beat, name="heartbeat")
@@ -106,11 +108,13 @@ class Agent:
         self._bus.answer(self._means.host, answers(self._means, self.observer.look_at))
         self._runner.start()
         self.observer.start()
+        self._timekeeper.start()
         self._heart.start()
 
     def stop(self, seconds: float) -> bool:
         """Ends within `seconds`; whether all steps in flight had ended by then."""
         self._stopping.set()
+        self._timekeeper.stop()
         ended = self._runner.stop(seconds) if self._runner else True
         self.observer.stop()
         if self._heart.ident is not None:
@@ -119,7 +123,9 @@ class Agent:
 
     def probe(self) -> str:
         """For the health report: raises where a part of the agent has died."""
-        if self._runner is None or not (self._runner.alive and self.observer.alive):
+        if self._runner is None or not (
+            self._runner.alive and self.observer.alive and self._timekeeper.alive
+        ):
             raise RuntimeError("a thread of the agent has ended; see the log")
         if not self.observer.synced.is_set():
             raise RuntimeError("the engine has not been listed yet")

@@ -35,7 +35,7 @@ def answers(means: Means, doubt: Callable[[str], None]) -> Mapping[str, Answer]:
     """The answers of a host. `doubt` is told the uuid of a container that was not as the asker believed."""
     questions: Mapping[str, Callable[[Means, Mapping[str, Any], Deadline], Any]] = {
         "logs": _logs,
-        "execute": _execute,
+        "execute": execute,
         "top": _top,
         "stats": _stats,
         "get_archive": _get_archive,
@@ -57,7 +57,7 @@ def _guarded(
         except errors.DriverError as exc:
             if isinstance(exc, (errors.NotFound, errors.Conflict)) and "uuid" in arguments:
                 doubt(arguments["uuid"])
-            raise Refused(_WHY[type(exc)], exc.public) from exc
+            raise refused(exc) from exc
         except Exception as exc:
             code = uuids.uuid4().hex[:12]
             LOG.exception("defect %s answering %s", code, name)
@@ -66,21 +66,31 @@ def _guarded(
     return answer
 
 
-def _logs(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> bytes:
-    runtime = means.runtime
-    if not isinstance(runtime, CanLog):
-        raise errors.Unsupported("The runtime of this host keeps no logs.")
-    request = LogRequest(
+def refused(error: errors.DriverError) -> Refused:
+    """A driver's error as it crosses the bus."""
+    return Refused(_WHY[type(error)], error.public)
+
+
+def log_request(arguments: Mapping[str, Any]) -> LogRequest:
+    """The part of a log a question is about."""
+    return LogRequest(
         stdout=arguments["stdout"],
         stderr=arguments["stderr"],
         timestamps=arguments["timestamps"],
         tail=arguments["tail"],
         since=arguments["since"],
     )
-    return runtime.logs(arguments["uuid"], request, arguments["limit"], deadline)
 
 
-def _execute(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> Mapping[str, Any]:
+def _logs(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> bytes:
+    runtime = means.runtime
+    if not isinstance(runtime, CanLog):
+        raise errors.Unsupported("The runtime of this host keeps no logs.")
+    return runtime.logs(arguments["uuid"], log_request(arguments), arguments["limit"], deadline)
+
+
+def execute(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> Mapping[str, Any]:
+    """What a command gave. Raises DriverError."""
     runtime = means.runtime
     if not isinstance(runtime, CanExec):
         raise errors.Unsupported("The runtime of this host can't execute commands.")

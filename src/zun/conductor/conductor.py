@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from zun.bus import Bus
 from zun.model.operation import CONDUCTOR_QUEUE
-from zun.store import operations
+from zun.service.once import KEPT
+from zun.store import idempotency, operations, tickets
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
 from zun.work.runner import Checkpoint, Claimant, Runner, RunnerSettings, take_back_expired
@@ -84,6 +85,10 @@ class Conductor:
                 LOG.exception("a round of housekeeping failed")
 
     def _forget_history(self) -> None:
+        now = self._env.clock()
+        with self._env.db.write() as conn:
+            idempotency.expire(conn, now - KEPT, _EXPIRE_AT_ONCE)
+            tickets.expire(conn, now)
         before = self._env.clock() - timedelta(days=self._settings.history_days)
         with self._env.db.write() as conn:
             gone = operations.expire(conn, before, _EXPIRE_AT_ONCE)

@@ -15,7 +15,17 @@ from oslo_config import cfg
 from oslo_log import log as oslo_log
 from oslo_policy import opts as policy_opts
 
-from zun.conf import api, compute, database, default, docker, docker_network, metrics, quota
+from zun.conf import (
+    api,
+    compute,
+    database,
+    default,
+    docker,
+    docker_network,
+    metrics,
+    quota,
+    streams,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -29,6 +39,7 @@ GROUPS: tuple[ModuleType, ...] = (
     database,
     quota,
     metrics,
+    streams,
 )
 
 

@@ -194,6 +194,7 @@ class CanExec(Protocol):
     """Runs a command without a terminal and waits for it.
 
     At most `limit` bytes of output are kept, the rest is read and dropped. TimedOut: the command is killed.
+    Once the deadline is cancelled the command is killed too: Conflict.
     A command that is not there, or is no program, is a result as in a shell: exit code 126 or 127, and why as output.
     Conflict if the container isn't running; Rejected if the command is empty.
     """
@@ -337,6 +338,28 @@ class CanCommit(Protocol):
     """
 
     def commit(self, uuid: str, repository: str, tag: str, deadline: Deadline) -> Committed: ...
+
+
+class LogStream(Protocol):
+    """A log as it is written.
+
+    read: waits for the next piece, of a megabyte at most; b"" once the container has ended and all was read, or once
+        `end` was called. Raises Unavailable if the engine broke off before. What nobody reads is not kept here.
+    end: makes a waiting `read` return; from any thread, any number of times. Whoever follows calls it at the end.
+    """
+
+    def read(self) -> bytes: ...
+    def end(self) -> None: ...
+
+
+@runtime_checkable
+class CanFollow(Protocol):
+    """The backlog that is asked for, and then what is written, until the container ends. NotFound if there is none.
+
+    Of one that isn't running: the backlog. `deadline` is for the beginning, not for the whole.
+    """
+
+    def follow(self, uuid: str, request: LogRequest, deadline: Deadline) -> LogStream: ...
 
 
 Progress = Callable[[Mapping[str, Any]], None]

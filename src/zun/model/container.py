@@ -69,6 +69,7 @@ class Draft:
     availability_zone: str | None = None
     registry: str | None = None
     host: str | None = None
+    max_run_time: int | None = None  # seconds
     run: bool = False
 
 
@@ -125,6 +126,7 @@ class Container:
     finished_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    max_run_time: int | None = None  # seconds from a start until the agent stops it
     # From the open operation, if there is one (joined when read; never columns of their own).
     open_action: Action | None = None
     open_begun: bool = False
@@ -185,6 +187,7 @@ class Listed(NamedTuple):
     finished_at: datetime | None
     created_at: datetime | None
     updated_at: datetime | None
+    max_run_time: int | None
     open_action: Action | None
     open_begun: bool
 
@@ -195,7 +198,11 @@ SORT_KEYS: tuple[str, ...] = (
     "hostname", "created_at", "updated_at", "started_at", "auto_remove", "runtime", "image_driver",
 )  # fmt: skip
 
-#: Columns a list may be filtered by (contract 2.1). `task_state` is derived and handled apart.
+#: Columns a list may be filtered by (contract 2.1). `task_state` is derived and handled apart; `status` may be a tuple
+#: of several.
 FILTERS: tuple[str, ...] = (
     "name", "image", "project_id", "user_id", "memory", "host", "task_state", "status", "auto_remove",
 )  # fmt: skip
+
+#: Filters of our own that are no columns: the beginning of the name, and a tuple of labels: (key, value or None).
+OWN_FILTERS: tuple[str, ...] = ("name_prefix", "labels")

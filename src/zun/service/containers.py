@@ -17,8 +17,9 @@ from zun.service import drafts, quotas
 from zun.service.caller import Caller
 from zun.service.errors import Conflict, Invalid, NotFound
 from zun.service.intents import Asker, Intents, guard
+from zun.service.once import Creating, Once
 from zun.service.queries import ExecAnswer, ListQuery, LogQuery
-from zun.service.questions import Questions, TooLate
+from zun.service.questions import Questions, TooLate, check_placed
 from zun.service.settings import ServiceSettings
 from zun.service.sizes import SIZES, Sizes
 from zun.store import containers, operations
@@ -38,6 +39,7 @@ class Containers:
         self._sizes = Sizes(db, settings.ask_seconds)
         self._settings = settings
         self._clock = clock
+        self._creating = Creating(db, intents, settings, clock)
 
     # ---- reading
 
@@ -100,10 +102,11 @@ class Containers:
 
     def create(self, caller: Caller, draft: Draft) -> Container:
         """Accepts a container: the row is there, the rest follows (contract 2.2)."""
-        return self._intents.create(
-            asker(caller),
-            lambda conn: drafts.prepare(conn, caller, draft, self._settings, self._clock),
-        )
+        return self._creating.anew(caller, draft)
+
+    def create_once(self, caller: Caller, draft: Draft, once: Once) -> tuple[Container, bool]:
+        """Likewise, unless the key has made one; the container, and whether it was there. Raises Conflict."""
+        return self._creating.once(caller, draft, once)
 
     def act(self, caller: Caller, container: Container, action: Action, **params: Any) -> Container:
         """Accepts START, STOP (timeout), REBOOT (timeout), PAUSE, UNPAUSE, KILL (signal) or REBUILD (image,
@@ -204,26 +207,13 @@ class Containers:
     def logs(self, caller: Caller, container: Container, query: LogQuery) -> str:
         """The log so far, at most the configured number of bytes from its end; undecodable bytes are replaced."""
         guard(Action.LOGS, container)
-        arguments = {
-            "uuid": container.uuid,
-            "stdout": query.stdout,
-            "stderr": query.stderr,
-            "timestamps": query.timestamps,
-            "tail": query.tail,
-            "since": query.since,
-            "limit": self._settings.log_bytes,
-        }
+        arguments = arguments_of(container, query, self._settings.log_bytes)
         raw: bytes = self._questions.ask(container, "logs", arguments)
         return raw.decode("utf-8", "replace")
 
     def execute(self, caller: Caller, container: Container, command: Sequence[str]) -> ExecAnswer:
         """Runs a command in the container and waits for it (contract 5.1). Raises Conflict when it takes too long."""
-        guard(Action.EXECUTE, container)
-        arguments = {
-            "uuid": container.uuid,
-            "command": list(command),
-            "limit": self._settings.execute_bytes,
-        }
+        arguments = self.check_execute(container, command)
         try:
             answer = self._questions.ask(
                 container, "execute", arguments, self._settings.execute_seconds
@@ -235,6 +225,34 @@ class Containers:
         return ExecAnswer(
             output=answer["output"].decode("utf-8", "replace"), exit_code=answer["exit_code"]
         )
+
+    def check_logs(self, container: Container) -> None:
+        """Raises Conflict or Invalid where the log can't be asked for."""
+        guard(Action.LOGS, container)
+        check_placed(container)
+
+    def check_execute(self, container: Container, command: Sequence[str]) -> Mapping[str, Any]:
+        """The question that runs `command`. Raises Conflict or Invalid where it can't be asked."""
+        guard(Action.EXECUTE, container)
+        check_placed(container)
+        return {
+            "uuid": container.uuid,
+            "command": list(command),
+            "limit": self._settings.execute_bytes,
+        }
+
+
+def arguments_of(container: Container, query: LogQuery, limit: int) -> Mapping[str, Any]:
+    """The question for a log, of at most `limit` bytes."""
+    return {
+        "uuid": container.uuid,
+        "stdout": query.stdout,
+        "stderr": query.stderr,
+        "timestamps": query.timestamps,
+        "tail": query.tail,
+        "since": query.since,
+        "limit": limit,
+    }
 
 
 def asker(caller: Caller) -> Asker:

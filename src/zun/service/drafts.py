@@ -90,6 +90,7 @@ def _row(
         registry_id=_registry(conn, caller, draft),
         availability_zone=draft.availability_zone or settings.default_schedule_zone,
         created_at=clock(),
+        max_run_time=draft.max_run_time,
     )
 
 

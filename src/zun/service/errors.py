@@ -58,3 +58,10 @@ class Unavailable(ServiceError):
 
     status = 503
     slug = "service-unavailable"
+
+
+class Gone(ServiceError):
+    """410: it was there, and is kept no more."""
+
+    status = 410
+    slug = "gone"

@@ -13,7 +13,7 @@ from zun.bus import Bus
 from zun.model import lifecycle
 from zun.model.container import Container
 from zun.model.image import HostImage
-from zun.model.lifecycle import Action
+from zun.model.lifecycle import Action, Status
 from zun.model.names import new_uuid
 from zun.model.operation import (
     CLAIMABLE,
@@ -172,6 +172,8 @@ class Intents:
             state, waits_for = self._make_way(conn, uuid)
             if container.host is None and state is OperationState.PENDING:
                 removal.remove_container(conn, uuid)
+                gone = {"status": Status.DELETED, "status_before": container.status}
+                operations.tell_observed(conn, uuid, container.project_id, self._clock(), gone)
                 return
             queue = host_queue(container.host) if container.host else CONDUCTOR_QUEUE
             operation = self._operation(asker, Action.DELETE, container, params, queue)

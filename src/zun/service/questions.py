@@ -32,11 +32,7 @@ class Questions:
         seconds: float | None = None,
     ) -> Any:
         """The answer of the container's host. Raises `service.errors`."""
-        if container.host is None or container.container_id is None:
-            raise Invalid(
-                f"Container {container.uuid} ({container.status}) has nothing on a host to ask."
-            )
-        return self.ask_host(container.host, question, arguments, seconds)
+        return self.ask_host(check_placed(container), question, arguments, seconds)
 
     def ask_host(
         self,
@@ -52,7 +48,7 @@ class Questions:
                 host, question, arguments, self._seconds if seconds is None else seconds
             )
         except Refused as exc:
-            raise _refusal(exc) from exc
+            raise refusal(exc) from exc
 
     def _refuse_down(self, hostname: str) -> None:
         # Also where its agent still answers: an operator has said not to trust it.
@@ -62,7 +58,17 @@ class Questions:
             raise Unavailable(f"Host {hostname} was declared down by an operator.")
 
 
-def _refusal(refused: Refused) -> ServiceError:
+def check_placed(container: Container) -> str:
+    """The container's host. Raises Invalid where no host has anything of it."""
+    if container.host is None or container.container_id is None:
+        raise Invalid(
+            f"Container {container.uuid} ({container.status}) has nothing on a host to ask."
+        )
+    return container.host
+
+
+def refusal(refused: Refused) -> ServiceError:
+    """What a user is told of a host's refusal."""
     # Contract 2.1: "not found" and conflicts of the engine are 409, for the container itself exists.
     match refused.why:
         case Why.NOT_FOUND | Why.CONFLICT:

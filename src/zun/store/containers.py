@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import TRANSITIONS, Action, Status
-from zun.store import keyset
+from zun.store import keyset, labels
 from zun.store.rows import columns_of, names_of, values_of
 from zun.store.schema import Json, JsonAsIs, containers, operations
 
@@ -67,6 +67,7 @@ def insert(conn: Connection, container: Container) -> None:
     """Adds the row."""
     # Values beside the statement, not in it: the same statement is compiled once, and taken apart never again.
     conn.execute(containers.insert(), values_of(containers, container, but=_DERIVED))
+    labels.insert(conn, container.uuid, container.labels)
 
 
 def get(conn: Connection, uuid: str) -> Container | None:
@@ -107,7 +108,7 @@ def page(
     if project_id is not None:
         query = query.where(containers.c.project_id == project_id)
     for key, wanted in filters.items():
-        query = query.where(_matches(key, wanted))
+        query = query.where(_matches(conn, key, wanted))
     query = keyset.page(
         query,
         containers.c[sort_key],
@@ -119,13 +120,26 @@ def page(
     return [_listed(row) for row in conn.execute(query).all()]
 
 
-def _matches(key: str, wanted: Any) -> Any:
+def _matches(conn: Connection, key: str, wanted: Any) -> Any:
+    if key == "status" and isinstance(wanted, tuple):
+        return containers.c.status.in_(wanted)
+    if key == "name_prefix":
+        return _begins(conn, containers.c.name, wanted)
+    if key == "labels":
+        return sa.and_(*(labels.matches(containers.c.uuid, *label) for label in wanted))
     if key != "task_state":
         return containers.c[key] == wanted
     actions = [a for a, t in TRANSITIONS.items() if t.task == wanted]
     return operations.c.action.in_(actions) & (
         operations.c.begun | (operations.c.action != Action.CREATE)
     )
+
+
+def _begins(conn: Connection, column: sa.Column[Any], prefix: str) -> Any:
+    # Names are ASCII. SQLite compares bytes, and its LIKE has no use for an index; the others' LIKE has.
+    if conn.dialect.name == "sqlite":
+        return (column >= prefix) & (column < prefix + "\x7f")
+    return column.startswith(prefix, autoescape=True)
 
 
 def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
@@ -149,6 +163,7 @@ def update_if_idle(
 
 def delete(conn: Connection, uuid: str) -> bool:
     """Removes the row; whether it was there. All that goes with a container: `store.removal`."""
+    labels.delete(conn, uuid)
     return conn.execute(containers.delete().where(containers.c.uuid == uuid)).rowcount == 1
 
 
@@ -156,6 +171,19 @@ def on_host(conn: Connection, host: str) -> Sequence[Container]:
     """All containers placed on `host`."""
     query = _SELECT.where(containers.c.host == host).order_by(containers.c.id)
     return [_value(row) for row in conn.execute(query)]
+
+
+def limited(conn: Connection, host: str) -> Sequence[tuple[str, datetime, int]]:
+    """Of `host`'s running containers that may run only so long: uuid, start, and for how many seconds."""
+    query = sa.select(
+        containers.c.uuid, containers.c.started_at, containers.c.max_run_time
+    ).where(
+        containers.c.host == host,
+        containers.c.max_run_time.is_not(None),
+        containers.c.status == Status.RUNNING,
+        containers.c.started_at.is_not(None),
+    )  # fmt: skip
+    return [(uuid, started, most) for uuid, started, most in conn.execute(query)]
 
 
 def missing(conn: Connection, uuids: Sequence[str]) -> set[str]:

@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
+from zun.model import lifecycle
 from zun.model.lifecycle import Action, Status
 from zun.model.operation import CLAIMABLE, CLAIMED, Event, EventKind, Operation, OperationState
+from zun.store.database import TELLS
 from zun.store.rows import columns_of, names_of, values_of
 from zun.store.schema import events, operations
 
@@ -45,7 +47,10 @@ def open_(conn: Connection, operation: Operation) -> None:
         conn.execute(operations.insert(), {**values, "open_key": operation.container_uuid})
     except IntegrityError as exc:
         raise AlreadyOpen from exc
-    tell(conn, operation, EventKind.ACCEPTED, operation.created_at)
+    detail = None  # an image has no status
+    if operation.prior_status is not None:
+        detail = {"status": lifecycle.begin(operation.action, operation.prior_status)}
+    tell(conn, operation, EventKind.ACCEPTED, operation.created_at, detail=detail)
 
 
 def get(conn: Connection, uuid: str) -> Operation | None:
@@ -226,6 +231,7 @@ def tell(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Adds an event of an operation."""
+    conn.info[TELLS] = True
     conn.execute(
         events.insert(),
         {
@@ -244,6 +250,7 @@ def tell_observed(
     conn: Connection, container_uuid: str, project_id: str, now: datetime, detail: Mapping[str, Any]
 ) -> None:
     """Adds an event of a container that no operation caused."""
+    conn.info[TELLS] = True
     conn.execute(
         events.insert().values(
             container_uuid=container_uuid,

@@ -140,6 +140,7 @@ containers = sa.Table(
     sa.Column("finished_at", _TIME),
     sa.Column("created_at", _TIME, nullable=False),
     sa.Column("updated_at", _TIME),
+    sa.Column("max_run_time", sa.Integer),
     sa.CheckConstraint(_in("status", list(Status)), name="status"),
     sa.Index(None, "project_id", "id"),
     sa.Index(None, "project_id", "name"),
@@ -147,6 +148,7 @@ containers = sa.Table(
     sa.Index(None, "host", "id"),
     sa.Index(None, "status", "id"),
     sa.Index(None, "registry_id"),
+    sa.Index(None, "host", "max_run_time"),
 )
 
 operations = sa.Table(
@@ -323,4 +325,36 @@ images = sa.Table(
     sa.Column("updated_at", _TIME),
     sa.UniqueConstraint("repo", "tag", "host"),
     sa.Index(None, "project_id", "id"),
+)
+
+# What label selectors are looked up by: a digest of a label's key, and one of key and value.
+container_labels = sa.Table(
+    "container_labels",
+    metadata,
+    sa.Column("selector", sa.String(64), primary_key=True),
+    sa.Column("container_uuid", sa.String(36), primary_key=True),
+    sa.Index(None, "container_uuid"),
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("project_id", sa.String(255), primary_key=True),
+    sa.Column("key_digest", sa.String(64), primary_key=True),
+    sa.Column("body_digest", sa.String(64), nullable=False),
+    sa.Column("container_uuid", sa.String(36), nullable=False),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Index(None, "created_at"),
+)
+
+# Rights to one long-lived answer each; the ticket itself is never stored.
+tickets = sa.Table(
+    "tickets",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("path", sa.String(255), nullable=False),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("content", Json, nullable=False),
+    sa.Column("expires_at", _TIME, nullable=False),
+    sa.Index(None, "expires_at"),
 )

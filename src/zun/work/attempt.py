@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError, TimedOut
+from zun.model.lifecycle import Status
 from zun.model.operation import EventKind, Operation, OperationState
 from zun.store import operations
 from zun.work.context import Env, Recording, StepContext
@@ -257,7 +258,7 @@ class Attempt:
 
     def _close(
         self,
-        finish: Callable[[Connection], None],
+        finish: Callable[[Connection], Status | None],
         state: OperationState,
         kind: EventKind,
         error: str | None = None,
@@ -267,8 +268,11 @@ class Attempt:
             new = operations.close(conn, operation, state, now, error)
             if new is None:
                 return Outcome.FENCED, None
-            operations.tell(conn, new, kind, now, detail={"error": error} if error else None)
-            finish(conn)
+            detail: dict[str, Any] = {"error": error} if error else {}
+            status = finish(conn)
+            if status is not None:
+                detail["status"] = status
+            operations.tell(conn, new, kind, now, detail=detail or None)
         self._at("settled", str(state))
         return Outcome.CLOSED, new
 

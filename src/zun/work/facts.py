@@ -36,6 +36,8 @@ def reason(container: Container, status: Status, facts: Facts) -> str | None:
         return "The engine could not remove the container completely; it can only be deleted."
     if facts.error:
         return facts.error[:500]
+    if status is Status.STOPPED and _ran_its_time(container, facts):
+        return f"Stopped: its max_run_time of {container.max_run_time} seconds was over."
     if facts.oom_killed:
         return (
             f"Killed by the kernel for want of memory (limit {container.memory} MiB), "
@@ -46,6 +48,13 @@ def reason(container: Container, status: Status, facts: Facts) -> str | None:
     if facts.health == "unhealthy":
         return "The health check fails."
     return None
+
+
+def _ran_its_time(container: Container, facts: Facts) -> bool:
+    if container.max_run_time is None or facts.started_at is None or facts.finished_at is None:
+        return False
+    ran = (facts.finished_at - facts.started_at).total_seconds()
+    return ran >= container.max_run_time
 
 
 def differs(container: Container, changes: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from zun.drivers.runtime import Facts
 from zun.model import lifecycle
-from zun.model.lifecycle import Action
+from zun.model.lifecycle import Action, Status
 from zun.model.operation import OperationState
 from zun.store import containers, hosts, networks, removal
 from zun.work import facts as seen
@@ -27,22 +27,24 @@ def look(ctx: StepContext) -> Facts | None:
     return means.runtime.inspect(ctx.container.uuid, ctx.deadline)
 
 
-def done(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
-    """Writes the status of a container whose operation did all its steps, or removes the row."""
+def done(conn: Connection, ctx: StepContext, facts: Facts | None) -> Status:
+    """Writes the status of a container whose operation did all its steps, or removes the row; the status."""
     container, now = ctx.container, ctx.env.clock()
     observed = facts.observed if facts else None
     status = lifecycle.settle(ctx.operation.action, container.status, observed)
     if status is None:
         removal.remove_container(conn, container.uuid)
-        return
+        return Status.DELETED
     changes = dict(seen.columns(container, status, facts))
     changes["status_reason"] = seen.reason(container, status, facts) if facts else None
     if not containers.update(conn, container.uuid, now, **changes):
         forget(conn, container.uuid)
+        return Status.DELETED
+    return status
 
 
-def failed(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
-    """Writes the status of a container whose operation could not be done, with the reason."""
+def failed(conn: Connection, ctx: StepContext, facts: Facts | None) -> Status:
+    """Writes the status of a container whose operation could not be done, with the reason; the status."""
     container, operation = ctx.container, ctx.operation
     observed = facts.observed if facts else None
     status = lifecycle.fail(operation.action, operation.prior_status or container.status, observed)
@@ -50,6 +52,8 @@ def failed(conn: Connection, ctx: StepContext, facts: Facts | None) -> None:
     changes["status_reason"] = operation.error
     if not containers.update(conn, container.uuid, ctx.env.clock(), **changes):
         forget(conn, container.uuid)
+        return Status.DELETED
+    return status
 
 
 def forget(conn: Connection, uuid: str) -> None:

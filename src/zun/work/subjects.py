@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from zun.drivers.runtime import Facts
 from zun.model.container import Container
 from zun.model.image import HostImage
-from zun.model.lifecycle import Action
+from zun.model.lifecycle import Action, Status
 from zun.model.operation import CONTAINER, IMAGE
 from zun.store import containers, images, operations
 from zun.work import settle
@@ -25,16 +25,17 @@ Row = Container | HostImage
 class Subject:
     """One kind.
 
-    load: the row of a uuid; None = it is gone. update: sets columns of it. look: what is seen of it when its operation
-    ends; raises DriverError. done, failed: write the end of an operation, in the transaction that closes it.
+    load: the row of a uuid; None = it is gone. update: sets columns of it. look: what is seen of it when its
+    operation ends; raises DriverError. done, failed: write the end of an operation, in the transaction that
+    closes it; the status it leaves.
     gone: gives back what the records hold for a row that is gone.
     """
 
     load: Callable[[Connection, str], Row | None]
     update: Callable[[Connection, str, datetime, Mapping[str, Any]], object]
     look: Callable[[StepContext], Facts | None]
-    done: Callable[[Connection, StepContext, Facts | None], None]
-    failed: Callable[[Connection, StepContext, Facts | None], None]
+    done: Callable[[Connection, StepContext, Facts | None], Status | None]
+    failed: Callable[[Connection, StepContext, Facts | None], Status | None]
     gone: Callable[[Connection, str], None]
 
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from zun.api.endpoint import Answer, Call, Handler, target_of
 from zun.api.errors import clip
+from zun.api.handlers import later
 from zun.api.paging import list_query, next_link
 from zun.api.policies.containers import FIELD_PREFIX
 from zun.api.schemas.lift import lift, split_command, to_draft
 from zun.api.schemas.types import as_bool
-from zun.api.versions import Version
+from zun.api.versions import EXEC_TIMEOUT, IDEMPOTENCY, LATER, LIST_FILTERS, Version
 from zun.api.views import containers as views
-from zun.model.container import FILTERS, SORT_KEYS, Container
+from zun.api.views.later import executed
+from zun.model.container import FILTERS, OWN_FILTERS, SORT_KEYS, Container
 from zun.model.lifecycle import Action, Status
 from zun.service.errors import Invalid
+from zun.service.once import Once
 from zun.service.queries import LogQuery
 
 #: What a create may name only with a rule of its own (contract 2.2); `privileged` counts even when false.
@@ -47,7 +53,10 @@ def _now() -> datetime:
 
 
 def _shown(call: Call, container: Container, status: int = 200) -> Answer:
-    return Answer(status, views.one(container, urls=call.urls, hidden=_hidden(call), now=_now()))
+    shown = views.one(
+        container, urls=call.urls, hidden=_hidden(call), now=_now(), version=call.version
+    )
+    return Answer(status, shown)
 
 
 def create(call: Call) -> Answer:
@@ -59,16 +68,38 @@ def create(call: Call) -> Answer:
             call.authorize(rule)
     if "privileged" in body:
         call.authorize("container:create:privileged")
-    container = call.services.containers.create(call.caller, to_draft(body, run=_flag(call, "run")))
-    shown = views.created(container, urls=call.urls, hidden=_hidden(call), now=_now())
-    return Answer(202, shown, {"Location": call.urls.resource("containers", container.uuid)})
+    run, headers = _flag(call, "run"), {}
+    once = _once(call, run)
+    if once is None:
+        container = call.services.containers.create(call.caller, to_draft(body, run=run))
+    else:
+        container, again = call.services.containers.create_once(
+            call.caller, to_draft(body, run=run), once
+        )
+        headers = {"Idempotency-Replayed": "true"} if again else {}
+    shown = views.created(
+        container, urls=call.urls, hidden=_hidden(call), now=_now(), version=call.version
+    )
+    headers["Location"] = call.urls.resource("containers", container.uuid)
+    return Answer(202, shown, headers)
+
+
+def _once(call: Call, run: bool) -> Once | None:
+    """The client's key, from 1.43 on, and what it is the key of."""
+    key = call.header("Idempotency-Key")
+    if key is None or call.version < IDEMPOTENCY:
+        return None
+    if not 0 < len(key) <= 255 or not (key.isascii() and key.isprintable()):
+        raise Invalid("Idempotency-Key: must be 1 to 255 printable ASCII characters")
+    whole = {"body": call.body, "run": run}
+    return Once(key, orjson.dumps(whole, option=orjson.OPT_SORT_KEYS))
 
 
 def _filters(call: Call) -> dict[str, Any]:
     """Filters, as columns hold them; a field that policy hides can't be asked for either."""
     filters: dict[str, Any] = {}
     guarded = call.enforcer.field_rules(FIELD_PREFIX)
-    for name in FILTERS:
+    for name in (*FILTERS, *OWN_FILTERS):
         value = call.params.get(name)
         if value is None:
             continue
@@ -79,7 +110,28 @@ def _filters(call: Call) -> dict[str, Any]:
         filters["memory"] = int(filters["memory"])
     if "auto_remove" in filters:  # any spelling, on any database (defect 13.2-28)
         filters["auto_remove"] = as_bool(filters["auto_remove"])
+    if "labels" in filters:
+        filters["labels"] = _selectors(filters["labels"])
     return filters
+
+
+def _selectors(text: str) -> tuple[tuple[str, str | None], ...]:
+    """`key` or `key=value`, several with commas between them: a container must have them all."""
+    found = []
+    for item in text.split(","):
+        key, equals, value = item.partition("=")
+        if not key:
+            raise Invalid(f"labels: `{clip(item)}` is not of the form key or key=value")
+        found.append((key, value if equals else None))
+    return tuple(dict.fromkeys(found))
+
+
+def _statuses(call: Call, text: str) -> Status | tuple[Status, ...] | None:
+    """The status or, from 1.41 on, several with commas between them; None where nothing can have it."""
+    if call.version < LIST_FILTERS:
+        return _STATUSES.get(text)
+    known = tuple(_STATUSES[word] for word in text.split(",") if word in _STATUSES)
+    return known or None
 
 
 def list_all(call: Call) -> Answer:
@@ -99,25 +151,36 @@ def list_all(call: Call) -> Answer:
         all_projects=all_projects and call.caller.is_admin,
     )
     if "status" in filters:
-        if filters["status"] not in _STATUSES:  # nothing can have it
+        statuses = _statuses(call, filters["status"])
+        if statuses is None:
             return Answer(200, {"containers": [], "next": None})
-        filters["status"] = _STATUSES[filters["status"]]
+        filters["status"] = statuses
     rows = call.services.containers.list(call.caller, query)
-    repeated = filters | ({"all_projects": True} if all_projects else {})
+    repeated = filters | {key: call.params[key] for key in ("status", "labels") if key in filters}
+    repeated |= {"all_projects": True} if all_projects else {}
     return Answer(
         200,
         {
-            "containers": views.many(rows, hidden=_hidden(call), now=_now()),
+            "containers": views.many(rows, hidden=_hidden(call), now=_now(), version=call.version),
             "next": next_link(call.urls, "containers", rows, query, repeated),
         },
     )
 
 
 def show(call: Call) -> Answer:
-    """GET /containers/{ident}."""
+    """GET /containers/{ident}, at once or, from 1.42 on, once it has one of the statuses of `wait`."""
     if _flag(call, "all_projects"):
         call.authorize("container:get_one_all_projects")
-    return _shown(call, call.container("container:get_one"))
+    container = call.container("container:get_one")
+    if call.version < LATER or "wait" not in call.params:
+        return _shown(call, container)
+    hidden = _hidden(call)(container.project_id, container.user_id)
+    waited = later.wait(call, container, hidden)
+    if isinstance(waited, Answer):
+        return waited
+    shown = _shown(call, waited)
+    met = waited.status in call.params["wait"].split(",")
+    return replace(shown, headers={"Zun-Waited-For": waited.status}) if met else shown
 
 
 def update(call: Call) -> Answer:
@@ -243,6 +306,8 @@ def logs(call: Call) -> Answer:
     if not query.stdout and not query.stderr:
         raise Invalid("stdout, stderr: one of them must be true")
     container = call.container("container:logs")
+    if _flag(call, "follow"):
+        return later.follow(call, container, query)
     return Answer(200, call.services.containers.logs(call.caller, container, query))
 
 
@@ -254,13 +319,6 @@ def execute(call: Call) -> Answer:
     container = call.container("container:execute")
     if not _flag(call, "run", True):
         raise Invalid("run: interactive sessions need zun-wsproxy, which is not configured")
-    answer = call.services.containers.execute(call.caller, container, words)
-    return Answer(
-        200,
-        {
-            "output": answer.output,
-            "exit_code": answer.exit_code,
-            "exec_id": None,
-            "proxy_url": None,
-        },
-    )
+    if "timeout" in call.params and call.version >= EXEC_TIMEOUT:
+        return later.execute(call, container, words, int(call.params["timeout"]))
+    return Answer(200, executed(call.services.containers.execute(call.caller, container, words)))

@@ -7,6 +7,7 @@ from oslo_policy import policy
 from zun.api.policies.base import ADMIN_API, DENY_EVERYBODY, PROJECT_MEMBER, PROJECT_READER, rule
 
 _ALL = "/v1/containers"
+_EVENTS = "/v1/events"
 _ONE = "/v1/containers/{container_ident}"
 
 #: Rules of this prefix hide one field each, and forbid the filter of that name.
@@ -37,6 +38,8 @@ _CALLS: tuple[policy.RuleDefault, ...] = (
         "container:delete_all_projects", ADMIN_API, "Delete one of any project.", ("DELETE", _ONE)
     ),
     rule("container:delete_force", ADMIN_API, "Delete in almost any status.", ("DELETE", _ONE)),
+    rule("event:get_all", PROJECT_READER, "Follow events of one's project.", ("GET", _EVENTS)),
+    rule("event:get_all_all_projects", ADMIN_API, "Follow those of all.", ("GET", _EVENTS)),
     rule(
         "container:actions",
         PROJECT_READER,

@@ -20,7 +20,7 @@ from zun.api.schemas.types import (
     text,
 )
 from zun.api.settings import ApiSettings
-from zun.api.versions import Version
+from zun.api.versions import EXEC_TIMEOUT, LATER, LIST_FILTERS, Version
 
 #: Paging, the same in all collections. `limit` above the cap is lowered, not refused.
 PAGING: Schema = {
@@ -67,9 +67,25 @@ def _rebuild(settings: ApiSettings, _version: Version) -> Schema:
     return parameters({"image": IMAGE, "image_driver": image_driver(settings)})
 
 
-LIST = _fixed(parameters({**PAGING, **_FILTERS, "all_projects": BOOL_LIST}))
-#: GET of one ignores what it does not know.
-SHOW = _fixed(parameters({"all_projects": BOOL_EXTENDED}, strict=False))
+def _list(_settings: ApiSettings, version: Version) -> Schema:
+    own: Schema = {}
+    if version >= LIST_FILTERS:
+        own = {"name_prefix": text(1, 255), "labels": text(1, 16_384)}
+    return parameters({**PAGING, **_FILTERS, **own, "all_projects": BOOL_LIST})
+
+
+LIST = VersionedSchema(_list, (LIST_FILTERS,))
+
+
+def _show(settings: ApiSettings, version: Version) -> Schema:
+    """GET of one ignores what it does not know."""
+    fields: Schema = {"all_projects": BOOL_EXTENDED}
+    if version >= LATER:
+        fields |= {"wait": text(1, 255), "timeout": integer(0, settings.max_wait, "seconds")}
+    return parameters(fields, strict=False)
+
+
+SHOW = VersionedSchema(_show, (LATER,))
 UPDATE = VersionedSchema(_update)
 DELETE = _fixed(
     parameters({"force": BOOL_EXTENDED, "stop": BOOL_EXTENDED, "all_projects": BOOL_EXTENDED})
@@ -88,26 +104,38 @@ KILL = _fixed(
 )
 REBUILD = VersionedSchema(_rebuild)
 RENAME = _fixed(parameters({"name": name(nullable=False)}, required=("name",)))
-LOGS = _fixed(
-    parameters(
-        {
-            "stdout": BOOL_EXTENDED,
-            "stderr": BOOL_EXTENDED,
-            "timestamps": BOOL_EXTENDED,
-            "tail": {
-                "type": "string",
-                "pattern": "^(all|[0-9]{1,18})$",
-                "x-range": [0, INT32],
-                "x-why": f"must be `all` or an integer from 0 to {INT32}",
-            },
-            "since": text(1, 64),
-        }
-    )
-)
-EXECUTE = _fixed(
-    parameters(
-        {"command": text(1, 32_768), "run": BOOL, "interactive": BOOL}, required=("command",)
-    )
+
+
+def _logs(_settings: ApiSettings, version: Version) -> Schema:
+    fields: Schema = {
+        "stdout": BOOL_EXTENDED,
+        "stderr": BOOL_EXTENDED,
+        "timestamps": BOOL_EXTENDED,
+        "tail": {
+            "type": "string",
+            "pattern": "^(all|[0-9]{1,18})$",
+            "x-range": [0, INT32],
+            "x-why": f"must be `all` or an integer from 0 to {INT32}",
+        },
+        "since": text(1, 64),
+    }
+    return parameters(fields | ({"follow": BOOL_EXTENDED} if version >= LATER else {}))
+
+
+LOGS = VersionedSchema(_logs, (LATER,))
+
+
+def _execute(settings: ApiSettings, version: Version) -> Schema:
+    fields: Schema = {"command": text(1, 32_768), "run": BOOL, "interactive": BOOL}
+    if version >= EXEC_TIMEOUT:
+        fields["timeout"] = integer(1, settings.max_execute, "seconds")
+    return parameters(fields, required=("command",))
+
+
+EXECUTE = VersionedSchema(_execute, (EXEC_TIMEOUT,))
+#: GET /events.
+EVENTS = _fixed(
+    parameters({"container": text(1, 255), "kind": text(1, 255), "all_projects": BOOL_LIST})
 )
 TOP = _fixed(parameters({"ps_args": text(0, 255)}))
 PATH = _fixed(parameters({"path": text(1, 4096)}, required=("path",)))

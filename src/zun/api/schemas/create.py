@@ -22,7 +22,7 @@ from zun.api.schemas.types import (
     text,
 )
 from zun.api.settings import ApiSettings
-from zun.api.versions import Version
+from zun.api.versions import MAX_RUN_TIME, Version
 
 #: Bytes of JSON of one stored collection: a TEXT column of MariaDB holds 65,535.
 _STORED = 60_000
@@ -220,8 +220,10 @@ def _body(settings: ApiSettings, version: Version) -> Schema:
         fields["host"] = hostname(255)
     if version >= (1, 40):
         fields["entrypoint"] = _COMMAND_LIST
+    if version >= MAX_RUN_TIME:
+        fields["max_run_time"] = integer(1, INT32, "seconds", nullable=True)
     return closed(fields, required=("image",), why="the body must be a JSON object")
 
 
-CREATE = VersionedSchema(_body, (Version(1, 20), Version(1, 39), Version(1, 40)))
+CREATE = VersionedSchema(_body, (Version(1, 20), Version(1, 39), Version(1, 40), MAX_RUN_TIME))
 CREATE_QUERY = VersionedSchema(lambda _settings, _version: parameters({"run": BOOL_EXTENDED}))

@@ -13,7 +13,7 @@ from typing import Any
 
 from zun.api.errors import clip
 from zun.api.schemas.types import as_bool
-from zun.api.versions import Version
+from zun.api.versions import MAX_RUN_TIME, Version
 from zun.model.container import Draft, MountRequest, NetRequest
 from zun.service.errors import Invalid
 
@@ -29,7 +29,11 @@ GATES: Mapping[str, tuple[Version, bool]] = {
     "registry": (Version(1, 31), False),
 }
 #: Fields that the schema itself does not know below their version.
-SCHEMA_GATES: Mapping[str, Version] = {"host": Version(1, 39), "entrypoint": Version(1, 40)}
+SCHEMA_GATES: Mapping[str, Version] = {
+    "host": Version(1, 39),
+    "entrypoint": Version(1, 40),
+    "max_run_time": MAX_RUN_TIME,
+}
 
 _LIST_COMMAND = Version(1, 20)
 _TTY = Version(1, 36)
@@ -118,6 +122,7 @@ def to_draft(body: Mapping[str, Any], *, run: bool) -> Draft:
         availability_zone=get("availability_zone"),
         registry=get("registry"),
         host=get("host"),
+        max_run_time=_given(get("max_run_time"), int),
         run=run or _flag(get("run")),
     )
 

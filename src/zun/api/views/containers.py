@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+from zun.api.versions import MAX_RUN_TIME, OUTCOME_FIELDS, UPSTREAM, Version
 from zun.api.views.links import Urls
 from zun.api.views.status_detail import status_detail
 from zun.model import lifecycle
@@ -24,9 +25,9 @@ _LISTS = ("command", "entrypoint", "ports", "security_groups")
 _OBJECTS = ("environment", "labels", "addresses", "restart_policy", "healthcheck")
 
 
-def _fields(row: Container | Listed, now: datetime) -> JSON:
+def _fields(row: Container | Listed, now: datetime, version: Version) -> JSON:
     action = row.open_action
-    return {
+    fields = {
         "uuid": row.uuid,
         "name": row.name,
         "project_id": row.project_id,
@@ -66,6 +67,24 @@ def _fields(row: Container | Listed, now: datetime) -> JSON:
         "created_at": None if row.created_at is None else str(row.created_at),
         "updated_at": None if row.updated_at is None else str(row.updated_at),
     }
+    return fields if version < OUTCOME_FIELDS else fields | _own(row, version)
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else str(moment)
+
+
+def _own(row: Container | Listed, version: Version) -> JSON:
+    """Fields that upstream has not, from the version on that brought them."""
+    fields: JSON = {}
+    if version >= OUTCOME_FIELDS:
+        fields["exit_code"] = row.exit_code
+        fields["started_at"] = _time(row.started_at)
+        fields["finished_at"] = _time(row.finished_at)
+        fields["health"] = row.health
+    if version >= MAX_RUN_TIME:
+        fields["max_run_time"] = row.max_run_time
+    return fields
 
 
 def _without(fields: JSON, hidden: frozenset[str]) -> JSON:
@@ -74,23 +93,33 @@ def _without(fields: JSON, hidden: frozenset[str]) -> JSON:
     return fields
 
 
-def one(row: Container, *, urls: Urls, hidden: Hidden, now: datetime) -> JSON:
+def one(
+    row: Container, *, urls: Urls, hidden: Hidden, now: datetime, version: Version = UPSTREAM
+) -> JSON:
     """As show, PATCH and rename answer: with links."""
-    fields = _without(_fields(row, now), hidden(row.project_id, row.user_id))
+    fields = _without(_fields(row, now, version), hidden(row.project_id, row.user_id))
     fields["links"] = urls.links("containers", row.uuid)
     return fields
 
 
-def created(row: Container, *, urls: Urls, hidden: Hidden, now: datetime) -> JSON:
+def created(
+    row: Container, *, urls: Urls, hidden: Hidden, now: datetime, version: Version = UPSTREAM
+) -> JSON:
     """As create answers: collections nobody set are null, which they never are later (contract 13.1-3)."""
-    fields = one(row, urls=urls, hidden=hidden, now=now)
+    fields = one(row, urls=urls, hidden=hidden, now=now, version=version)
     for name in (*_LISTS, *_OBJECTS):
         if name in fields and not fields[name]:
             fields[name] = None
     return fields
 
 
-def many(rows: Iterable[Container | Listed], *, hidden: Hidden, now: datetime) -> list[JSON]:
+def many(
+    rows: Iterable[Container | Listed],
+    *,
+    hidden: Hidden,
+    now: datetime,
+    version: Version = UPSTREAM,
+) -> list[JSON]:
     """As lists answer: without links; visibility is asked once for each owner."""
     known: dict[tuple[str, str], frozenset[str]] = {}
     items: list[JSON] = []
@@ -99,5 +128,5 @@ def many(rows: Iterable[Container | Listed], *, hidden: Hidden, now: datetime) -
         fields = known.get(owner)
         if fields is None:
             fields = known[owner] = hidden(*owner)
-        items.append(_without(_fields(row, now), fields))
+        items.append(_without(_fields(row, now, version), fields))
     return items

@@ -194,6 +194,11 @@ class Engine:
         self._epoch = 0
 
     @property
+    def socket_path(self) -> str:
+        """The path of the unix socket."""
+        return self._url.removeprefix("unix://")
+
+    @property
     def epoch(self) -> int:
         """Grows whenever what was learnt of the engine may be out of date."""
         return self._epoch

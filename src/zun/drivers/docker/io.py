@@ -56,10 +56,17 @@ class Execution:
             ident = str(client.exec_create(self._name, list(command))["Id"])
         try:
             output = self._output(ident, limit, deadline)
-            return ExecResult(exit_code=self._exit_code(ident, deadline), output=output)
+            code = self._exit_code(ident, deadline)
+            if code is not None:
+                return ExecResult(exit_code=code, output=output)
         except errors.TimedOut:
             self._kill(ident)
             raise errors.TimedOut("the command did not end in time and was killed") from None
+        except errors.Unavailable:
+            if not deadline.cancelled():  # else it was us who broke off the answer
+                raise
+        self._kill(ident)
+        raise errors.Conflict("the command was killed, for nobody waits for it any more")
 
     def _output(self, ident: str, limit: int, deadline: Deadline) -> bytes:
         kept = bytearray()
@@ -70,11 +77,13 @@ class Execution:
                 "POST", f"/exec/{ident}/start", json={"Detach": False, "Tty": False}
             ) as stream,
         ):
+            deadline.when_cancelled(stream.end)
             for piece in frames(stream, deadline):
                 kept += piece[: max(0, limit - len(kept))]
         return bytes(kept)
 
-    def _exit_code(self, ident: str, deadline: Deadline) -> int:
+    def _exit_code(self, ident: str, deadline: Deadline) -> int | None:
+        """Its exit code; None if nobody wants to know any more."""
         # The output ends a moment before the engine has noted the exit; it offers no way to wait for that.
         pause = 0.002
         while True:
@@ -82,6 +91,8 @@ class Execution:
                 seen = client.exec_inspect(ident)
             if not seen["Running"] and seen["ExitCode"] is not None:
                 return int(seen["ExitCode"])
+            if deadline.cancelled():
+                return None
             time.sleep(deadline.left(pause))
             pause = min(2 * pause, 0.25)
 
@@ -95,7 +106,7 @@ class Execution:
             handle = os.pidfd_open(pid)
             try:
                 # Asked again with the handle in hand: a number that meanwhile went to another process is not hit.
-                if self._pid(ident, deadline) == pid and not select.select([handle], [], [], 0)[0]:
+                if self._pid(ident, deadline) == pid and not _ended(handle):
                     _kill_group(pid, handle)
             finally:
                 os.close(handle)
@@ -108,6 +119,12 @@ class Execution:
         with self._engine.call("look at the command", deadline) as client:
             seen = client.exec_inspect(ident)
         return int(seen["Pid"]) if seen["Running"] and seen.get("Pid") else None
+
+
+def _ended(handle: int) -> bool:
+    poll = select.poll()  # select() knows no descriptor above 1,023
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _kill_group(pid: int, handle: int) -> None:
@@ -134,17 +151,22 @@ class Tail:
         return b"".join(self._pieces)[-self._limit :] if self._limit > 0 else b""
 
 
-def read_log(
-    engine: Engine, name: str, request: LogRequest, limit: int, deadline: Deadline
-) -> bytes:
-    """See `CanLog`."""
-    params = {
+def log_params(request: LogRequest) -> dict[str, int | str]:
+    """The part of a log that is wanted, in the engine's words."""
+    return {
         "stdout": int(request.stdout),
         "stderr": int(request.stderr),
         "timestamps": int(request.timestamps),
         "tail": "all" if request.tail is None else str(request.tail),
         "since": "0" if request.since is None else f"{request.since:.9f}",
     }
+
+
+def read_log(
+    engine: Engine, name: str, request: LogRequest, limit: int, deadline: Deadline
+) -> bytes:
+    """See `CanLog`."""
+    params = log_params(request)
     tail = Tail(limit)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(engine.call("read the container's log", deadline))

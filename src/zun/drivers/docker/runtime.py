@@ -12,6 +12,7 @@ from zun.drivers.docker import plan as plans
 from zun.drivers.docker.client import Engine
 from zun.drivers.docker.events import EventStream
 from zun.drivers.docker.facts import from_inspect, from_list
+from zun.drivers.docker.follow import FollowedLog, follow
 from zun.drivers.docker.host import disk_quota, inventory
 from zun.drivers.docker.io import Execution, read_log
 from zun.drivers.docker.starts import start_error
@@ -305,3 +306,6 @@ class DockerRuntime:
 
     def commit(self, uuid: str, repository: str, tag: str, deadline: Deadline) -> Committed:
         return changes.commit(self._engine, runtime_name(uuid), repository, tag, deadline)
+
+    def follow(self, uuid: str, request: LogRequest, deadline: Deadline) -> FollowedLog:
+        return follow(self._engine, runtime_name(uuid), request, deadline)

@@ -41,6 +41,27 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
+class FakeLog:
+    """A log that is followed; it knows no streams and no times."""
+
+    def __init__(self, box: Box, at: int) -> None:
+        self._box, self._at = box, at
+        self._end = threading.Event()
+
+    def read(self) -> bytes:
+        while not self._end.is_set():
+            over = self._box.observed not in _UP
+            if self._at < len(self._box.log):
+                self._at += 1
+                return self._box.log[self._at - 1][2]
+            if over or self._end.wait(0.005):
+                break
+        return b""
+
+    def end(self) -> None:
+        self._end.set()
+
+
 class FakeRuntime(Powers):
     """Runtime and all optional powers in memory. Commands: see `zun.drivers.fake.shell`.
 
@@ -62,6 +83,10 @@ class FakeRuntime(Powers):
         self._boxes: dict[str, Box] = {}
         self._watchers: list[queue.SimpleQueue[Hint | None]] = []
         self._closed = threading.Event()
+        self.patient = False  # whether a command that does not end is waited for
+        self.killed: list[
+            str
+        ] = []  # containers in which a command was killed, for nobody waited for it
         if networks is not None:
             networks.in_use = self._uses_network
 
@@ -229,10 +254,21 @@ class FakeRuntime(Powers):
                     exit_code=127, output=f"{command[0]}: not found\n".encode()[:limit]
                 )
             outcome = shell.run(command)
-            if outcome.exit_code is None:
-                raise errors.TimedOut("the command did not end in time and was killed")
-            output = b"".join(text for _, text in outcome.output)
-            return ExecResult(exit_code=outcome.exit_code, output=output[:limit])
+        if outcome.exit_code is None:
+            gone = threading.Event()
+            deadline.when_cancelled(gone.set)
+            if gone.wait(deadline.left() if self.patient else 0):
+                self.killed.append(uuid)
+                raise errors.Conflict("the command was killed, for nobody waits for it any more")
+            raise errors.TimedOut("the command did not end in time and was killed")
+        output = b"".join(text for _, text in outcome.output)
+        return ExecResult(exit_code=outcome.exit_code, output=output[:limit])
+
+    def follow(self, uuid: str, request: LogRequest, deadline: Deadline) -> FakeLog:
+        with self._call("follow", uuid, deadline, request):
+            box = self._box(uuid)
+            backlog = len(box.log) if request.tail is None else min(request.tail, len(box.log))
+            return FakeLog(box, len(box.log) - backlog)
 
     def logs(self, uuid: str, request: LogRequest, limit: int, deadline: Deadline) -> bytes:
         with self._call("logs", uuid, deadline, request):

@@ -131,6 +131,7 @@ def upgrade() -> None:
         sa.Column(
             "updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql"), nullable=True
         ),
+        sa.Column("max_run_time", sa.Integer(), nullable=True),
         sa.CheckConstraint(
             "status IN ('Creating', 'Created', 'Running', 'Stopped', 'Paused', 'Error', 'Unknown', "
             "'Deleted', 'Deleting', 'Rebuilding', 'Dead', 'Restarting')",
@@ -141,6 +142,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("uuid", name=op.f("uq_containers_uuid")),
     )
     op.create_index(op.f("ix_containers_host_id"), "containers", ["host", "id"], unique=False)
+    op.create_index(
+        op.f("ix_containers_host_max_run_time"),
+        "containers",
+        ["host", "max_run_time"],
+        unique=False,
+    )
     op.create_index(op.f("ix_containers_name"), "containers", ["name"], unique=False)
     op.create_index(
         op.f("ix_containers_project_id_id"), "containers", ["project_id", "id"], unique=False
@@ -367,6 +374,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_project_usage")),
     )
     _images()
+    _beyond_upstream()
 
 
 def _images() -> None:
@@ -398,3 +406,42 @@ def _images() -> None:
         sa.UniqueConstraint("uuid", name=op.f("uq_images_uuid")),
     )
     op.create_index(op.f("ix_images_project_id_id"), "images", ["project_id", "id"], unique=False)
+
+
+def _beyond_upstream() -> None:
+    """What label selectors, idempotent creates and long-lived answers need."""
+    time = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
+    op.create_table(
+        "container_labels",
+        sa.Column("selector", sa.String(length=64), nullable=False),
+        sa.Column("container_uuid", sa.String(length=36), nullable=False),
+        sa.PrimaryKeyConstraint("selector", "container_uuid", name=op.f("pk_container_labels")),
+    )
+    op.create_index(
+        op.f("ix_container_labels_container_uuid"),
+        "container_labels",
+        ["container_uuid"],
+        unique=False,
+    )
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("key_digest", sa.String(length=64), nullable=False),
+        sa.Column("body_digest", sa.String(length=64), nullable=False),
+        sa.Column("container_uuid", sa.String(length=36), nullable=False),
+        sa.Column("created_at", time, nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "key_digest", name=op.f("pk_idempotency_keys")),
+    )
+    op.create_index(
+        op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False
+    )
+    op.create_table(
+        "tickets",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("path", sa.String(length=255), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("content", sa.Text().with_variant(mysql.LONGTEXT(), "mysql"), nullable=False),
+        sa.Column("expires_at", time, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_tickets")),
+    )
+    op.create_index(op.f("ix_tickets_expires_at"), "tickets", ["expires_at"], unique=False)
