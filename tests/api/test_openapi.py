@@ -37,7 +37,7 @@ def test_every_route_is_described() -> None:
 
 
 def test_a_route_that_is_not_described_is_named_and_left_out() -> None:
-    routes = {**ROUTES, "/v1/new": ROUTES["/v1/services"]}
+    routes = {**ROUTES, "/v1/new": ROUTES["/v1/availability_zones"]}
     assert undocumented(routes) == ["GET /v1/new"]
     assert "/v1/new" not in build(routes, ApiSettings())["paths"]
     assert "GET /v1" in unrouted({})
@@ -136,6 +136,14 @@ def test_bounds_are_those_of_the_operator() -> None:
     memory = body["content"]["application/json"]["schema"]["properties"]["memory"]
     assert memory["maximum"] == 123_456
     assert "123456 (MiB)" in memory["description"]
+
+
+def test_an_object_is_told_in_the_body_alone() -> None:
+    change = OPERATIONS["PATCH /v1/registries/{registry}"]
+    assert {parameter.get("in") for parameter in change["parameters"]} == {"path", None}
+    body = change["requestBody"]
+    assert (body["required"], "description" in body) == (True, False)
+    assert body["content"]["application/json"]["schema"]["required"] == ["registry"]
 
 
 @pytest.mark.parametrize("path", ["/v1/openapi.json", "/openapi.json", "/v1/openapi.json/"])

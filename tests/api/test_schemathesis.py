@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from schemathesis.config import FuzzConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.schemas import BaseSchema
+from sqlalchemy.dialects import sqlite
 from tests.support import house
 
 from zun.api.app import build_app
@@ -44,6 +45,8 @@ CHECKS = (
 )
 #: What makes an answer last until something happens is not for here: nothing ends a request from outside.
 ENDLESS, WAITING = "text/event-stream", frozenset({"follow", "wait"})
+#: Names the service on the host of either house, so that what is done to services is done at least once.
+SERVICE = {"binary": "zun-compute", "forced_down": "true"}
 #: Where a request means something else; the made-up values beside them are wrong ones.
 VERSIONS = ("1.1", "1.13", "1.19", "1.20", "1.35", "latest")
 
@@ -51,7 +54,7 @@ VERSIONS = ("1.1", "1.13", "1.19", "1.20", "1.35", "latest")
 def _schema(app: Any, known: Mapping[str, list[str]], seed: int) -> BaseSchema:
     """The document as schemathesis sees it: `known` are values of path variables behind which there is something."""
     document = build(ROUTES, ApiSettings())
-    for item in document["paths"].values():
+    for path, item in document["paths"].items():
         for method, operation in list(item.items()):
             if any(
                 ENDLESS in answer.get("content", ()) for answer in operation["responses"].values()
@@ -62,6 +65,9 @@ def _schema(app: Any, known: Mapping[str, list[str]], seed: int) -> BaseSchema:
             for parameter in parameters:
                 if parameter.get("in") == "path" and parameter["name"] in known:
                     parameter["schema"] = {"enum": known[parameter["name"]]}
+                elif path.startswith("/v1/services") and parameter.get("in") == "query":
+                    example = {**SERVICE, "host": known["host"][0]}.get(parameter["name"])
+                    parameter |= {"example": example} if example else {}
     header = document["components"]["parameters"]["MicroVersion"]
     header["schema"] = {"enum": [f"container {version}" for version in VERSIONS]}
     config = schemathesis.Config.from_dict(
@@ -114,7 +120,8 @@ def _judged(stream: Iterable[Any], capsys: pytest.CaptureFixture[str]) -> tuple[
 
 
 def _as_new(api: Any, rows: Iterable[Container]) -> Callable[..., Any]:
-    """The application, with `rows` as they were before each request: what one did is not in the way of another."""
+    """The application, with `rows` as they were before each request, and with all registries and services:
+    what one did is not in the way of another."""
     kept = [{"key": row.uuid, "name": row.name, "status": row.status} for row in rows]
     table = schema.containers
     restore = (
@@ -123,8 +130,16 @@ def _as_new(api: Any, rows: Iterable[Container]) -> Callable[..., Any]:
         .values(name=sa.bindparam("name"), status=sa.bindparam("status"))
     )
 
+    with api.db.read() as conn:
+        others = [
+            (each, [dict(row) for row in conn.execute(sa.select(each)).mappings()])
+            for each in (schema.registries, schema.services)
+        ]
+
     def app(environ: Any, start_response: Any) -> Any:
         with api.db.write() as conn:
+            for each, there in others:
+                conn.execute(sqlite.insert(each).on_conflict_do_nothing(), there)
             conn.execute(sa.delete(schema.events))
             conn.execute(sa.delete(schema.operations))
             conn.execute(restore, kept)
@@ -141,7 +156,12 @@ def test_corners(make_api: Callable[..., Any], capsys: pytest.CaptureFixture[str
         api.seed(name=f"is-{status.lower()}", status=status, project_id="admin")
         for status in statuses
     ]
-    known = {"ident": [row.name for row in rows], "host": ["host1.example.com"]}
+    body = {"registry": {"domain": "r.example.com", "name": "mine"}}
+    registry = api.post("/v1/registries", json=body, project="admin").json["registry"]["uuid"]
+    known = {
+        "ident": [row.name for row in rows], "host": ["host1.example.com"], "registry": [registry],
+        "project": ["admin", "p1"], "name": ["default", "gold"],
+    }  # fmt: skip
     tried, fine = _judged(from_schema(_schema(_as_new(api, rows), known, SEED)).execute(), capsys)
     # Requests all of which are refused would prove nothing.
     assert len(fine) > len(tried) / 2, sorted(tried - fine)

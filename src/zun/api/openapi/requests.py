@@ -43,6 +43,8 @@ class Requests:
         since = self._since(self._endpoint.params)
         for name, wrapped in schema.get("properties", {}).items():
             inner = without_unset(wrapped)
+            if inner.get("type") == "object":
+                continue  # a query is text
             parameter: Schema = {
                 "name": name,
                 "in": "query",
@@ -68,17 +70,22 @@ class Requests:
             return None
         open_fields = {name: without_unset(value) for name, value in newest["properties"].items()}
         needed = list(newest.get("required", ()))
-        also = f" `{'`, `'.join(needed)}` must be in either." if needed else ""
+        # An object can't be in the query.
+        here = [name for name in needed if open_fields[name].get("type") == "object"]
+        either = [name for name in needed if name not in here]
+        also = f" `{'`, `'.join(either)}` must be in either." if either else ""
         schema = self._wording.schema(
-            {**newest, "properties": open_fields, "required": []},
+            {**newest, "properties": open_fields, "required": here},
             self._outer,
             self._since(self._endpoint.params),
         )
-        return {
-            "required": False,
-            "description": f"What may be in the query may be here; the body wins.{also}",
+        body: Schema = {
+            "required": bool(here),
             "content": {"application/json": {"schema": schema}},
         }
+        if any(field.get("type") != "object" for field in open_fields.values()):
+            body["description"] = f"What may be in the query may be here; the body wins.{also}"
+        return body
 
     def _merges(self) -> bool:
         return self._endpoint.takes in _BODY

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from zun.api.schemas.responses import (
+    availability_zones,
     container_actions,
     containers,
     health,
     hosts,
+    quotas,
+    registries,
     services,
     versions,
 )
@@ -18,6 +21,9 @@ RESOURCES: tuple[Resource, ...] = (
     container_actions.RESOURCE,
     hosts.RESOURCE,
     services.RESOURCE,
+    availability_zones.RESOURCE,
+    registries.RESOURCE,
+    quotas.RESOURCE,
     versions.RESOURCE,
     health.RESOURCE,
 )
