@@ -124,6 +124,7 @@ def test_microversions_are_told() -> None:
     assert since == {
         "auto_remove": "1.3", "runtime": "1.5", "hostname": "1.9", "mounts": "1.11", "privileged": "1.21",
         "healthcheck": "1.22", "exposed_ports": "1.24", "registry": "1.31", "host": "1.39", "entrypoint": "1.40",
+        "max_run_time": "1.44",
     }  # fmt: skip
     assert OPERATIONS["GET /v1/hosts"]["x-openstack-min-version"] == "1.4"
     assert OPERATIONS["POST /v1/containers/{ident}/rename"]["x-openstack-max-version"] == "1.13"

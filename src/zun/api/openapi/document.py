@@ -188,7 +188,9 @@ def _answer(success: Success, wording: Wording, *, versioned: bool) -> Schema:
             name: {"$ref": f"#/components/headers/{_named(name)}"} for name in RANGE_HEADERS
         }
     for name, meaning in success.headers.items():
-        headers[name] = {"description": meaning, "required": True, "schema": {"type": "string"}}
+        headers[name] = _header(meaning)
+    for name, meaning in success.sometimes.items():
+        headers[name] = _header(meaning, required=False)
     bodies = dict(success.other)
     if success.schema is not None:
         bodies[_JSON] = success.schema

@@ -6,6 +6,7 @@ from zun.api.schemas.responses import (
     availability_zones,
     container_actions,
     containers,
+    events,
     health,
     hosts,
     quotas,
@@ -19,6 +20,7 @@ from zun.api.schemas.responses.base import Resource
 RESOURCES: tuple[Resource, ...] = (
     containers.RESOURCE,
     container_actions.RESOURCE,
+    events.RESOURCE,
     hosts.RESOURCE,
     services.RESOURCE,
     availability_zones.RESOURCE,

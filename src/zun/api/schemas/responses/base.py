@@ -19,13 +19,14 @@ class Success:
     """One answer that is not an error.
 
     `schema` is that of the JSON body; without it there is no body. `other` are bodies of further media types,
-    `headers` those sent every time besides the common ones: name -> meaning.
+    `headers` those sent every time besides the common ones, `sometimes` those that may be: name -> meaning.
     """
 
     what: str
     schema: Schema | None = None
     other: Mapping[str, Schema] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    sometimes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,11 @@ TEXTS: Schema = {"type": "object", "additionalProperties": STRING}
 #: An empty success is JSON `null` (contract 2.0).
 NULL = {"type": "null"}
 ACCEPTED = Success(what="Accepted; it happens later.", schema=NULL)
+SENT_ON = Success(
+    what="The answer may be long in coming: it is at `Location`, once, within seconds.",
+    schema=NULL,
+    headers={"Location": "Where the answer is, with a ticket.", "Cache-Control": "no-store"},
+)
 GONE = Success(what="Accepted; there is no body.")
 
 

@@ -50,6 +50,7 @@ ERRORS: Mapping[int, tuple[str, str, str]] = {
         "Errors",
     ),
     409: ("Conflict", "The state of the resource forbids it now, or the name is ambiguous.", "Errors"),
+    410: ("Gone", "What was asked to go on from is no longer kept.", "Errors"),
     411: ("LengthRequired", "The server can't tell where the body ends.", "Errors"),
     413: ("TooLarge", "The body is larger than the operator allows.", "Errors"),
     415: ("UnsupportedMediaType", "The body is not announced as `application/json`.", "Errors"),

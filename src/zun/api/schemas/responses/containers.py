@@ -9,6 +9,7 @@ from zun.api.schemas.responses.base import (
     GONE,
     INTEGER,
     NUMBER,
+    SENT_ON,
     STRING,
     STRINGS,
     TEXTS,
@@ -23,7 +24,7 @@ from zun.api.schemas.responses.base import (
     ref,
     shape,
 )
-from zun.api.versions import Version
+from zun.api.versions import EXEC_TIMEOUT, LATER, LIST_FILTERS, Version
 from zun.model.container import SORT_KEYS
 from zun.model.lifecycle import TRANSITIONS, Status
 
@@ -90,6 +91,15 @@ _SCALARS: dict[str, Schema] = {
     "created_at": nullable(_TIME),
     "updated_at": nullable(_TIME),
 }
+#: Fields upstream has not: shown from their microversion on, 1.41 and 1.44.
+_OWN: dict[str, Schema] = {
+    "exit_code": nullable(INTEGER),
+    "started_at": nullable(_TIME),
+    "finished_at": nullable(_TIME),
+    "health": nullable(STRING),
+    "max_run_time": nullable(INTEGER),
+}
+_OPTIONAL = (*_GUARDED, *_OWN)
 _LINKS: dict[str, Schema] = {"links": listing(ref("Link"))}
 _UNSET = {name: nullable(schema) for name, schema in _COLLECTIONS.items()}
 
@@ -169,7 +179,15 @@ _FIELDS = {
     "execute.run": "Wait for its end and answer its output.",
     "execute.interactive": "With standard input and a terminal.",
     "output": "Standard output and standard error.",
-    "exit_code": "The exit code.",
+    "exit_code": "The exit code; null while it runs.",
+    "started_at": "When it was started last.",
+    "finished_at": "When it ended last.",
+    "health": "What its health check says.",
+    "max_run_time": "Seconds after which it is stopped.",
+    "name_prefix": "Only those whose name begins so.",
+    "wait": "Answer once it has one of these statuses, with commas between them.",
+    "execute.timeout": "Seconds to wait for the command; then it is killed.",
+    "follow": "Go on with what is written, until the container ends.",
     "exec_id": "The session; null where the command has ended.",
     "proxy_url": "Where to talk to the session; null where the command has ended.",
 }
@@ -180,11 +198,11 @@ RESOURCE = Resource(
     fields=_FIELDS,
     schemas={
         "Address": _ADDRESS,
-        "Container": shape({**_SCALARS, **_COLLECTIONS, **_LINKS}, optional=_GUARDED)
+        "Container": shape({**_SCALARS, **_COLLECTIONS, **_OWN, **_LINKS}, optional=_OPTIONAL)
         | {"description": "A container. An operator may hide more fields by policy."},
-        "CreatedContainer": shape({**_SCALARS, **_UNSET, **_LINKS}, optional=_GUARDED)
+        "CreatedContainer": shape({**_SCALARS, **_UNSET, **_OWN, **_LINKS}, optional=_OPTIONAL)
         | {"description": "As a create answers: null for the collections that were not given."},
-        "ListedContainer": shape({**_SCALARS, **_COLLECTIONS}, optional=_GUARDED)
+        "ListedContainer": shape({**_SCALARS, **_COLLECTIONS, **_OWN}, optional=_OPTIONAL)
         | {"description": "As lists show it: without links."},
         "Execution": shape(
             {
@@ -200,23 +218,30 @@ RESOURCE = Resource(
             summary="List containers",
             description="The parameters named as fields keep only the containers that have that value.",
             answers={200: Success(what="A page.", schema=page("containers", ref("ListedContainer")))},
+            since={"name_prefix": LIST_FILTERS, "labels": LIST_FILTERS},
         ),
         "POST /v1/containers": Operation(
             summary="Create a container",
             description="A host is chosen and the image pulled after the answer: watch `status`. A create that "
-            "fails later ends in Error with a `status_reason`.",
+            "fails later ends in Error with a `status_reason`. From 1.43 on, the header `Idempotency-Key` has "
+            "the same request of a project make one container within 24 hours.",
             answers={
                 202: Success(
                     what="Accepted; it is made later.",
                     schema=ref("CreatedContainer"),
                     headers={"Location": "The URL of the container."},
+                    sometimes={"Idempotency-Replayed": "The key has made this container before."},
                 )
             },
             errors=(404, 409),
             since={name: version for name, (version, _) in GATES.items()},
         ),
         "GET /v1/containers/{ident}": Operation(
-            summary="Show a container", answers={200: _SHOWN}
+            summary="Show a container, now or once it has a status",
+            description="With `wait`, the answer comes at the transition.",
+            answers={200: _SHOWN, 307: SENT_ON},
+            errors=(503,),
+            since={"wait": LATER, "timeout": LATER},
         ),
         "PATCH /v1/containers/{ident}": Operation(
             summary="Change a container", answers={200: _SHOWN}
@@ -255,14 +280,16 @@ RESOURCE = Resource(
             answers={200: _SHOWN},
         ),
         "GET /v1/containers/{ident}/logs": Operation(
-            summary="Show what a container wrote",
-            answers={200: Success(what="The text.", schema=STRING)},
+            summary="Show what a container wrote, or follow what it writes",
+            answers={200: Success(what="The text.", schema=STRING), 307: SENT_ON},
             errors=(503,),
+            since={"follow": LATER},
         ),
         "POST /v1/containers/{ident}/execute": Operation(
             summary="Run a command in a container",
-            answers={200: Success(what="How it ended.", schema=ref("Execution"))},
+            answers={200: Success(what="How it ended.", schema=ref("Execution")), 307: SENT_ON},
             errors=(503,),
+            since={"timeout": EXEC_TIMEOUT},
         ),
     },
 )  # fmt: skip
