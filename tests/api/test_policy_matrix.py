@@ -147,6 +147,11 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("PUT", "/v1/services/force_down"): [
         Row("/v1/services/force_down", admins(200), _host, query=f"{SERVICE}&forced_down=True")
     ],
+    # Allowed, and then not served: there is no server of long-lived answers beside this one.
+    ("GET", "/v1/events"): [
+        Row("/v1/events", everybody(503)),
+        Row("/v1/events", admins(503), query="all_projects=true"),
+    ],
     ("GET", "/v1/availability_zones"): [Row("/v1/availability_zones", everybody(200))],
     ("GET", R): [Row(R, everybody(200)), Row(R, admins(200), query="all_projects=true")],
     ("POST", R): [Row(R, (201, 403, 201, 201, 201), json={"registry": {"domain": "d.example.com"}})],
