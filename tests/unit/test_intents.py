@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.house import OTHER_PROJECT, PROJECT, Fakes, Rig, caller, make, quick_settings
+from tests.support.house import (
+    OTHER_PROJECT,
+    PROJECT,
+    Fakes,
+    Rig,
+    caller,
+    make,
+    quick_settings,
+    running,
+)
 from tests.support.rows import NOW, container, host
 
 from zun.model.container import Container, Draft, MountRequest, NetRequest
@@ -265,7 +275,7 @@ def test_deletes_are_guarded(still: Rig, status: Status, force: bool, stop: bool
     with still.db.read() as conn:
         work = operations.open_of(conn, one.uuid)
     assert work is not None
-    assert ("runtime_stop" in work.steps) is (stop and status is Status.RUNNING)
+    assert ("runtime_stop" in work.steps) is stop
 
 
 def test_rebuild_with_an_unknown_driver_is_refused(still: Rig) -> None:
@@ -387,3 +397,11 @@ def test_hosts_and_their_services(still: Rig) -> None:
         hosts.beat(conn, "a", still.house.agent._env.clock())
         hosts.beat(conn, "b", still.house.agent._env.clock(), forced_down=True)
     assert {s.host: service.is_up(s) for s in service.services()} == {"a": True, "b": False}
+
+
+def test_a_container_may_take_its_own_name_in_another_case(tmp_path: Path) -> None:
+    with running(tmp_path, settings=quick_settings(unique_names="project")) as rig:
+        made = rig.create(Draft(image="busybox", name="web"))
+        rig.settled(made.uuid)
+        services = rig.house.services.containers
+        assert services.rename(caller(), services.find(caller(), "web"), "Web").name == "Web"

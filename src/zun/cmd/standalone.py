@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"zun-standalone: {exc}", file=sys.stderr)
         return 1
     oslo_log.setup(conf, "zun")
+    # It warns of every request that waits for a thread, which is what its queue is for.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     if args.command == "init":
         return init.run(conf, args)
     try:

@@ -174,7 +174,7 @@ class Containers:
 
         def admit(conn: Connection, row: Container) -> None:
             if "name" in fresh:
-                drafts.check_unique(conn, row.project_id, fresh["name"], self._settings)
+                drafts.check_unique(conn, row.project_id, fresh["name"], self._settings, row.uuid)
             quotas.check(conn, row.project_id, resized(row, cpu, memory), quota)
             self._sizes.admit(conn, row, fresh)
 
@@ -193,7 +193,9 @@ class Containers:
     def _change(self, container: Container, changes: Mapping[str, Any]) -> Container:
         with self._db.write() as conn:
             if "name" in changes:
-                drafts.check_unique(conn, container.project_id, changes["name"], self._settings)
+                drafts.check_unique(
+                    conn, container.project_id, changes["name"], self._settings, container.uuid
+                )
             containers.update(conn, container.uuid, self._clock(), **changes)
             return self._there(container, containers.get(conn, container.uuid))
 

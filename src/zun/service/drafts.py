@@ -38,7 +38,7 @@ def prepare(
     check_image(draft.image)
     row = _row(conn, caller, draft, settings, clock)
     quotas.reserve(conn, caller.project_id, amounts_of(row), settings.quota)
-    _unique(conn, caller.project_id, draft.name, settings)
+    check_unique(conn, caller.project_id, draft.name, settings)
     if draft.host is not None and hosts.find(conn, draft.host) is None:
         raise NotFound(f"host: no host {draft.host!r} is known.", slug="requested-host-not-found")
     nets = [_net(conn, caller, index, net) for index, net in enumerate(draft.nets)]
@@ -142,19 +142,24 @@ def check_image(image: str) -> None:
         )
 
 
-def _unique(conn: Connection, project_id: str, name: str | None, settings: ServiceSettings) -> None:
+def check_unique(
+    conn: Connection,
+    project_id: str,
+    name: str | None,
+    settings: ServiceSettings,
+    besides: str | None = None,
+) -> None:
+    """Raises Conflict where the operator wants unique names and this one is taken (contract 3.4).
+
+    `besides` is the uuid of the container that is to have the name.
+    """
     if name is None or not settings.unique_names:
         return
     scope = project_id if settings.unique_names == "project" else None
-    if containers.name_taken(conn, name, scope):
+    if containers.name_taken(conn, name, scope, besides):
         raise Conflict(
             f"name: a container named {name!r} exists already.", slug="container-already-exists"
         )
-
-
-def check_unique(conn: Connection, project_id: str, name: str, settings: ServiceSettings) -> None:
-    """Raises Conflict where the operator wants unique names and this one is taken (contract 3.4)."""
-    _unique(conn, project_id, name, settings)
 
 
 def _file(index: int, mount: MountRequest) -> Mapping[str, str]:

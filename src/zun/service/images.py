@@ -110,7 +110,7 @@ class Images:
         self._intents.image(asker(caller), Action.IMAGE_DELETE, {}, lambda conn: image)
 
     def commit(self, caller: Caller, container: Container, repository: str, tag: str) -> HostImage:
-        """Accepts that a container becomes an image on its host, for its own project only (decision 0020)."""
+        """Accepts that a container becomes an image on its host, for its own project only (decision 0007)."""
         guard(Action.COMMIT, container)
         named = _reference("repository", f"{repository}:{tag}")
         repo = committed(container.project_id, named.domain, named.path)

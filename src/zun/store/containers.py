@@ -84,9 +84,16 @@ def find(conn: Connection, name: str, project_id: str | None, most: int = 2) -> 
     return [_value(row) for row in conn.execute(query)]
 
 
-def name_taken(conn: Connection, name: str, project_id: str | None) -> bool:
-    """Whether a container has this name, whatever its case, in the project (None = in all). Contract 3.4."""
-    query = sa.select(containers.c.id).where(sa.func.lower(containers.c.name) == name.lower())
+def name_taken(
+    conn: Connection, name: str, project_id: str | None, besides: str | None = None
+) -> bool:
+    """Whether a container has this name, whatever its case, in the project (None = in all). Contract 3.4.
+
+    `besides`: the uuid of one that may.
+    """
+    query = sa.select(containers.c.id).where(
+        sa.func.lower(containers.c.name) == name.lower(), containers.c.uuid != (besides or "")
+    )
     if project_id is not None:
         query = query.where(containers.c.project_id == project_id)
     return conn.execute(query.limit(1)).first() is not None

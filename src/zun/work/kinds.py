@@ -67,6 +67,7 @@ def steps_of(
         start = [RUNTIME_START] if params.get("start", running) else []
         return [IMAGE, *stop, RUNTIME_REMOVE, RUNTIME_CREATE, *start]
     if action is Action.DELETE:
-        stop = [RUNTIME_STOP] if params.get("stop") and running else []
+        # Also where it does not run yet: a start may be in flight, and stopping what is stopped costs nothing.
+        stop = [RUNTIME_STOP] if params.get("stop") else []
         return [*stop, RUNTIME_REMOVE, PORTS_RELEASE, FILES_RELEASE]
     return _FIXED[action]
