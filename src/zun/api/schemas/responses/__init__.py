@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from zun.api.schemas.responses import (
     container_actions,
+    container_inside,
+    container_networks,
     containers,
     health,
     hosts,
+    images,
+    networks,
     services,
     versions,
 )
@@ -15,7 +19,11 @@ from zun.api.schemas.responses.base import Resource
 #: In the order of the pages.
 RESOURCES: tuple[Resource, ...] = (
     containers.RESOURCE,
+    container_inside.RESOURCE,
+    container_networks.RESOURCE,
     container_actions.RESOURCE,
+    images.RESOURCE,
+    networks.RESOURCE,
     hosts.RESOURCE,
     services.RESOURCE,
     versions.RESOURCE,
