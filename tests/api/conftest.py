@@ -30,8 +30,10 @@ from zun.api.settings import ApiSettings
 from zun.bus.local import LocalBus
 from zun.model.container import Container
 from zun.model.host import Host, Inventory
+from zun.model.image import HostImage
 from zun.model.lifecycle import Status
 from zun.model.names import new_uuid
+from zun.model.network import Network
 from zun.model.quota import amounts_of
 from zun.service.containers import Containers
 from zun.service.health import Health
@@ -44,12 +46,13 @@ from zun.service.networks import Networks
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
 from zun.service.settings import QuotaSettings, ServiceSettings
-from zun.store import containers, hosts, migrate, quotas, schema
+from zun.store import containers, hosts, images, migrate, networks, quotas, schema
 from zun.store.database import Database
 from zun.work.clock import utcnow
 from zun.work.secrets import Secrets
 
 HOST = "host1.example.com"
+SUBNETS = [f"10.201.{number}.0/24" for number in range(256)]
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,25 @@ class Api:
         with self.db.write() as conn:
             hosts.register(conn, row, utcnow())
 
+    def seed_image(self, repo: str) -> HostImage:
+        """A row as if its pull had ended."""
+        row = HostImage(
+            uuid=new_uuid(), project_id="p1", user_id="alice", host=HOST, repo=repo, tag="latest",
+            image_id="sha256:" + "0" * 64, size=1_000_000, created_at=utcnow(),
+        )  # fmt: skip
+        with self.db.write() as conn:
+            images.insert(conn, row)
+        return row
+
+    def seed_network(self, name: str, *members: Container, project_id: str = "p1") -> Network:
+        """A network of the project, with a port of each of the `members`."""
+        with self.db.write() as conn:
+            made = networks.create(conn, project_id, name, SUBNETS, utcnow())
+            assert made is not None
+            for row in members:
+                networks.ensure_port(conn, made, row.uuid)
+        return made
+
     def counts(self) -> tuple[int, int, int]:
         """Rows of containers, operations and events."""
         with self.db.read() as conn:
@@ -214,7 +236,10 @@ class Api:
 
 def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Services:
     # The tests fill one project with whatever they need; those of quotas set limits themselves.
-    settings = ServiceSettings(quota=QuotaSettings(containers=-1, cpu=-1, memory=-1, disk=-1))
+    settings = ServiceSettings(
+        quota=QuotaSettings(containers=-1, cpu=-1, memory=-1, disk=-1),
+        subnet_pool=SUBNETS,
+    )
     bus = LocalBus()
     bus.answer(HOST, answers)
     intents = Intents(db, bus, utcnow, settings.operation_seconds)
@@ -244,7 +269,21 @@ def _answers(asked: dict[str, Any]) -> dict[str, Any]:
         asked["execute"] = arguments
         return {"output": b"root\n", "exit_code": 3}
 
-    return {"logs": logs, "execute": execute}
+    usage = {
+        "cpu": 0.25, "memory": 2**20, "memory_limit": 2**26, "received": 1, "sent": 2, "read": 3, "written": 4,
+    }  # fmt: skip
+    archive = {
+        "data": b"text", "name": "file", "size": 4, "mode": 0o644, "mtime": "2026-01-01T00:00:00Z", "link_target": "",
+    }  # fmt: skip
+    return {
+        "logs": logs,
+        "execute": execute,
+        "top": lambda arguments, seconds: {"titles": ["PID", "CMD"], "rows": [["1", "sleep 5"]]},
+        "stats": lambda arguments, seconds: usage,
+        "get_archive": lambda arguments, seconds: archive,
+        "put_archive": lambda arguments, seconds: None,
+        "image_search": lambda arguments, seconds: [{"name": arguments["term"]}],
+    }
 
 
 @pytest.fixture(scope="session")

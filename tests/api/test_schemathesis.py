@@ -158,9 +158,14 @@ def test_corners(make_api: Callable[..., Any], capsys: pytest.CaptureFixture[str
     ]
     body = {"registry": {"domain": "r.example.com", "name": "mine"}}
     registry = api.post("/v1/registries", json=body, project="admin").json["registry"]["uuid"]
+    pull = {"repo": "alpine", "host": "host1.example.com"}
+    image = api.post("/v1/images", json=pull, project="admin", roles="admin").json["uuid"]
+    api.seed_network("used", *rows, project_id="admin")
+    api.seed_network("free", project_id="admin")
     known = {
         "ident": [row.name for row in rows], "host": ["host1.example.com"], "registry": [registry],
         "project": ["admin", "p1"], "name": ["default", "gold"],
+        "image": [image], "network": ["used", "free"],
     }  # fmt: skip
     tried, fine = _judged(from_schema(_schema(_as_new(api, rows), known, SEED)).execute(), capsys)
     # Requests all of which are refused would prove nothing.
@@ -180,5 +185,9 @@ def test_anything(
         names = [f"web-{number}" for number in range(30)]
         for name in names:
             rig.create(Draft(image="busybox", name=name, run=True, cpu=0.1, memory=4), admin)
-        loaded = _schema(app, {"ident": names, "host": ["host-1"]}, seed)
+        networks = ["red", "green", "blue"]
+        for name in networks:
+            rig.house.services.networks.create(admin, name)
+        known = {"ident": names, "host": ["host-1"], "network": networks}
+        loaded = _schema(app, known, seed)
         _judged(from_schema(loaded).fuzz(FuzzConfig(max_time=RANDOM)), capsys)

@@ -14,7 +14,7 @@ import jsonschema_rs
 import orjson
 
 from zun.api.middleware.paths import normalise
-from zun.api.openapi.document import build
+from zun.api.openapi.document import build, described_as
 from zun.api.routes import ROUTES
 from zun.api.schemas.responses.common import ERRORS
 from zun.api.settings import ApiSettings
@@ -46,8 +46,13 @@ class Conformance:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._components = closed(document["components"])
         self._paths = [
-            (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path, item)
-            for path, item in document["paths"].items()
+            (
+                re.compile(re.sub(r"\{\w+\}", "[^/]+", path)),
+                path,
+                document["paths"][described_as(path)],
+            )
+            for path in {**document["paths"], **ROUTES}
+            if described_as(path) in document["paths"]
         ]
         # A path without variables goes before one with.
         self._paths.sort(key=lambda entry: entry[1].count("{"))

@@ -43,6 +43,7 @@ _QUOTA = "/v1/quotas/{project}"
 _IMAGES = "/v1/images"
 
 #: An image's name in a path, of one segment, two, ... : clients put it there as it is (contract 12).
+#: All are one operation; OpenAPI knows the first (`openapi.document.described_as`).
 _NAMES = tuple(
     ("{image}", *(f"{{part{n}}}" for n in range(2, length + 1))) for length in range(1, 9)
 )
@@ -107,7 +108,7 @@ ROUTES: Routes = {
     },
     f"{_CONTAINER}/stats": {"GET": Endpoint(handler=inside.stats)},
     f"{_CONTAINER}/get_archive": {
-        "GET": Endpoint(handler=inside.get_archive, takes=Takes.MERGED, params=schemas.PATH)
+        "GET": Endpoint(handler=inside.get_archive, takes=Takes.QUERY, params=schemas.PATH)
     },
     f"{_CONTAINER}/put_archive": {
         "POST": Endpoint(

@@ -72,6 +72,12 @@ def build(
     }
 
 
+def described_as(path: str) -> str:
+    """The path under which a route is described: `part2`, `part3`, ... are no variables of their own, but further
+    segments of the one before them."""
+    return re.sub(r"(/\{part\d+\})+", "", path)
+
+
 def undocumented(routes: Routes, resources: Sequence[Resource] = RESOURCES) -> list[str]:
     """`METHOD /path` of every route that no resource describes."""
     known = {key for resource in resources for key in resource.operations}
@@ -86,8 +92,10 @@ def unrouted(routes: Routes, resources: Sequence[Resource] = RESOURCES) -> list[
 
 def _keys(routes: Routes) -> Iterator[str]:
     for path, methods in routes.items():
-        for method in methods:
-            yield f"{method} {path}"
+        for method, endpoint in methods.items():
+            short = described_as(path)
+            same = routes.get(short, {}).get(method) == endpoint
+            yield f"{method} {short if same else path}"
 
 
 def shape_of(path: str) -> str:

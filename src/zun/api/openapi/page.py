@@ -88,7 +88,7 @@ def _answers(operation: Mapping[str, Any]) -> str:
         bodies = [_type(body["schema"]) for body in answer.get("content", {}).values()]
         good.append(f"{status}, {' or '.join(bodies) or 'no body'}")
     also = f" Errors besides those of every call: {', '.join(errors)}." if errors else ""
-    return f"Answers: {'; '.join(good)}.{also}"
+    return f"Answers: {'; '.join(good) or 'errors only'}.{also}"
 
 
 def _parameters(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator[list[str]]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from zun.api.schemas.responses import (
     availability_zones,
     container_actions,
+    container_inside,
+    container_networks,
     containers,
     events,
     health,
     hosts,
+    images,
+    networks,
     quotas,
     registries,
     services,
@@ -19,8 +23,12 @@ from zun.api.schemas.responses.base import Resource
 #: In the order of the pages.
 RESOURCES: tuple[Resource, ...] = (
     containers.RESOURCE,
+    container_inside.RESOURCE,
+    container_networks.RESOURCE,
     container_actions.RESOURCE,
     events.RESOURCE,
+    images.RESOURCE,
+    networks.RESOURCE,
     hosts.RESOURCE,
     services.RESOURCE,
     availability_zones.RESOURCE,

@@ -178,6 +178,8 @@ _FIELDS = {
     "execute.command": "The command line, split by the rules of the shell.",
     "execute.run": "Wait for its end and answer its output.",
     "execute.interactive": "With standard input and a terminal.",
+    "repository": "The name of the image.",
+    "tag": "The tag of the image; `latest` where none is given.",
     "output": "Standard output and standard error.",
     "exit_code": "The exit code; null while it runs.",
     "started_at": "When it was started last.",
@@ -244,7 +246,10 @@ RESOURCE = Resource(
             since={"wait": LATER, "timeout": LATER},
         ),
         "PATCH /v1/containers/{ident}": Operation(
-            summary="Change a container", answers={200: _SHOWN}
+            summary="Change a container",
+            description="Another `cpu` or `memory` is true on the host when the answer comes.",
+            answers={200: _SHOWN},
+            errors=(503,),
         ),
         "DELETE /v1/containers/{ident}": Operation(
             summary="Delete a container",
@@ -278,6 +283,22 @@ RESOURCE = Resource(
             summary="Rename a container",
             description="From microversion 1.14 on, PATCH does it.",
             answers={200: _SHOWN},
+        ),
+        "POST /v1/containers/{ident}/resize_container": Operation(
+            summary="Give a container more or less",
+            description="It happens after the answer: watch `cpu` and `memory`.",
+            answers={202: Success(what="The container as it still is.", schema=ref("Container"))},
+        ),
+        "POST /v1/containers/{ident}/commit": Operation(
+            summary="Make an image of a container",
+            description="For the containers of its project on its host. It is made after the answer; one that is "
+            "there already under the same name is made anew.",
+            answers={
+                202: Success(
+                    what="Accepted; it is made later.",
+                    schema=shape({"uuid": UUID | {"description": "The image to come."}}),
+                )
+            },
         ),
         "GET /v1/containers/{ident}/logs": Operation(
             summary="Show what a container wrote, or follow what it writes",
