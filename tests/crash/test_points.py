@@ -14,7 +14,6 @@ from zun.model.container import Draft, MountRequest
 from zun.model.lifecycle import TRANSITIONS, Action, Status
 from zun.work.steps import STEPS
 
-
 #: Whose crash cases need no engine: tests/unit/test_actions_crash.py.
 ELSEWHERE = {action for action, move in TRANSITIONS.items() if move.keeps}
 STEPS_ELSEWHERE = {
