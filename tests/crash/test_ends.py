@@ -41,7 +41,7 @@ def test_told_to_end_it_ends_its_steps_and_goes_on_in_its_next_life(victim: Vict
     for uuid in uuids:
         victim.check(CREATE, uuid)
         assert victim.events(uuid, since) == CREATE.seen
-        assert victim.runs(uuid) == 1
+        assert victim.ran(uuid, 1)
     assert len(uuids) == 6
 
 

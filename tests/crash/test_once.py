@@ -43,6 +43,6 @@ def test_a_death_loses_nothing_and_doubles_nothing(
     victim.check(scenario, uuid)
     assert victim.events(uuid, since) == scenario.seen
     if scenario.after is not None:
-        assert victim.runs(uuid) == ran + scenario.seen.get("start", 0)
+        assert victim.ran(uuid, ran + scenario.seen.get("start", 0))
     if scenario.before is Status.CREATING:
         victim.clear()

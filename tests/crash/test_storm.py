@@ -56,12 +56,12 @@ def test_a_command_that_has_ended_does_not_run_again(victim: Victim, point: str)
     victim.again()
     shown = victim.until(uuid, Status.STOPPED)
     assert "3" in shown["status_detail"]
-    assert victim.runs(uuid) == 1
+    assert victim.ran(uuid, 1)
 
     victim.arm(f"{point}:start:runtime_start")
     victim.ask_or_die("POST", f"/v1/containers/{uuid}/start")
     victim.dies(f"{point}:start:runtime_start")
     victim.again()
     victim.until(uuid, Status.STOPPED)
-    assert victim.runs(uuid) == 2
+    assert victim.ran(uuid, 2)
     victim.check_one(uuid)

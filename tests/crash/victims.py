@@ -267,6 +267,11 @@ class Victim(Service):
         file = self.state / "files" / uuid / "0"
         return len(file.read_text().split()) if file.exists() else 0
 
+    def ran(self, uuid: str, times: int) -> bool:
+        """Whether the command has begun exactly so often; a shell that was just started is waited for."""
+        eventually(lambda: self.runs(uuid) >= times, f"the command of {uuid} begins {times} times")
+        return self.runs(uuid) == times
+
     def files(self) -> list[str]:
         """The containers that have files."""
         folder = self.state / "files"

@@ -17,7 +17,7 @@ from zun.model.quota import RESOURCES, UNLIMITED
 
 _LIMIT: Schema = {"type": "integer", "minimum": UNLIMITED}
 #: CPU alone is used in fractions.
-_USES = {name: "CpuUsage" if name == "cpu" else "Usage" for name in RESOURCES}
+_USES = {name: "CpuQuotaUse" if name == "cpu" else "QuotaUse" for name in RESOURCES}
 
 _LIMITS = Success(what="All limits that hold.", schema=ref("Limits"))
 _OF_CLASS = Success(what="All limits of the class.", schema=ref("Limits"))
@@ -39,8 +39,8 @@ RESOURCE = Resource(
     },
     schemas={
         "Limits": shape({name: _LIMIT for name in RESOURCES}),
-        "Usage": shape({"limit": _LIMIT, "in_use": INTEGER | {"minimum": 0}}),
-        "CpuUsage": shape({"limit": _LIMIT, "in_use": NUMBER | {"minimum": 0}}),
+        "QuotaUse": shape({"limit": _LIMIT, "in_use": INTEGER | {"minimum": 0}}),
+        "CpuQuotaUse": shape({"limit": _LIMIT, "in_use": NUMBER | {"minimum": 0}}),
         "Usages": shape({name: ref(use) for name, use in _USES.items()}),
     },
     operations={
