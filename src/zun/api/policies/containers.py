@@ -75,6 +75,9 @@ _ACTIONS: tuple[tuple[str, str], ...] = (
     ("remove_security_group", "POST"),
 )
 
+#: What changes nothing and shows nothing but what the container says of itself; its files are for members.
+_READS = frozenset({"logs", "top", "stats"})
+
 _FIELDS = ("host", "image_pull_policy", "privileged", "runtime")
 
 RULES: tuple[policy.RuleDefault, ...] = (
@@ -82,7 +85,7 @@ RULES: tuple[policy.RuleDefault, ...] = (
     *(
         rule(
             f"container:{action}",
-            PROJECT_READER if method == "GET" else PROJECT_MEMBER,
+            PROJECT_READER if action in _READS else PROJECT_MEMBER,
             f"Call {action} on a container.",
             (method, f"{_ONE}/{action}"),
         )
