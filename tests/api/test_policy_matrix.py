@@ -150,7 +150,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", f"{C}/{{ident}}/top"): [Row(f"{C}/{{c}}/top", readers(200), running)],
     ("GET", f"{C}/{{ident}}/stats"): [Row(f"{C}/{{c}}/stats", readers(200), running)],
     ("GET", f"{C}/{{ident}}/get_archive"): [
-        Row(f"{C}/{{c}}/get_archive", readers(200), running, query="path=/tmp")
+        Row(f"{C}/{{c}}/get_archive", members(200), running, query="path=/tmp")
     ],
     ("POST", f"{C}/{{ident}}/put_archive"): [
         Row(f"{C}/{{c}}/put_archive", members(200), running, query="path=/tmp", json={"data": "dGFy"})

@@ -46,7 +46,7 @@ RESOURCE = Resource(
     },
     schemas={
         "Processes": shape({"Titles": STRINGS, "Processes": listing(STRINGS)}),
-        "Usage": shape(
+        "Stats": shape(
             {
                 "CONTAINER": STRING,
                 "CPU %": NUMBER,
@@ -80,7 +80,7 @@ RESOURCE = Resource(
         ),
         "GET /v1/containers/{ident}/stats": Operation(
             summary="Show what a container uses now",
-            answers={200: Success(what="One look.", schema=ref("Usage"))},
+            answers={200: Success(what="One look.", schema=ref("Stats"))},
             errors=(503,),
         ),
         "GET /v1/containers/{ident}/get_archive": Operation(
