@@ -48,6 +48,7 @@ class Service:
             "DEFAULT": {"host": f"test-{self.port}"},
             "api": {"port": self.port},
             "metrics": {"port": 0},
+            "streams": {"port": 0},
             "quota": {"driver": "NoopQuotaDriver"},  # tests make more than a project may by default
             "compute": {"poll_interval": 1, "leftover_grace": 0},
             # Its own pool: other services on the same engine have the default one.
