@@ -215,7 +215,11 @@ class Runner:
         undoing = operation.state is OperationState.UNDOING
         state = OperationState.UNDO_PENDING if undoing else OperationState.PENDING
         with self._env.db.write() as conn:
-            operations.change(conn, operation, state=state, claimed_by=None, claimed_until=None)
+            # As what is taken back: the step that was cut short may have had its effect.
+            operations.change(
+                conn, operation, state=state, attempts=operation.attempts + 1,
+                claimed_by=None, claimed_until=None,
+            )  # fmt: skip
 
     def _reread(self, operation: Operation) -> Operation | None:
         """After a lost compare-and-set: the newest state if the operation is still ours, else None."""
