@@ -520,3 +520,9 @@ def test_a_heal_that_fails_is_an_error_and_is_not_tried_for_ever(rig: Rig) -> No
     rig.settled(one.uuid)
     assert row.status_reason == "the image is broken"
     assert actions(rig, one.uuid) == [Action.CREATE, Action.REBUILD]
+    # Whoever looks again sees that it is gone, which is not why it is in Error.
+    rig.house.agent.observer.look_at(one.uuid)
+    _at_rest(rig)
+    again = rig.row(one.uuid)
+    assert again is not None
+    assert again.status_reason == "the image is broken"

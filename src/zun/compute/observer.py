@@ -232,7 +232,8 @@ class Observer:
             or (row.status is Status.ERROR and status is Status.STOPPED)
             or not seen.differs(row, changes)
         )
-        if reason is not None or not stays:
+        known = row.status is status is Status.ERROR and row.status_reason is not None
+        if not known and (reason is not None or not stays):
             changes["status_reason"] = reason
         news = row.status not in lifecycle.IN_TRANSIT and seen.differs(row, changes)
         if news and not self._write(row, status, changes):
