@@ -15,7 +15,7 @@ import struct
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -214,6 +214,7 @@ def start_engine(step: Step, engine: Engine, state: Path) -> None:
         )
         process, log = None, Path("/var/log/docker.log")
     else:
+        forget_the_dead(RUN_FILES)
         log = state / "dockerd.log"
         with log.open("ab") as file:
             process = subprocess.Popen(
@@ -234,6 +235,27 @@ def start_engine(step: Step, engine: Engine, state: Path) -> None:
                 f"the engine does not answer after {START_SECONDS:.0f} s\n{tail(log)}", f"see {log}"
             )
         time.sleep(0.2)
+
+
+#: Where an engine writes its process id, and whose it is.
+RUN_FILES = {
+    Path("/var/run/docker.pid"): "dockerd",
+    Path("/var/run/docker/containerd/containerd.pid"): "containerd",
+}
+
+
+def forget_the_dead(files: Mapping[Path, str]) -> None:
+    """Remove files with the process id of an engine that was killed.
+
+    Its number may be another process's by now, and an engine that sees that will not start.
+    """
+    for file, name in files.items():
+        try:
+            comm = Path(f"/proc/{int(file.read_text())}/comm").read_text().strip()
+        except (OSError, ValueError):
+            continue  # no file, or nobody has the number: the engine copes with that itself
+        if comm != name:
+            file.unlink(missing_ok=True)
 
 
 def _find_dockerd() -> str | None:
