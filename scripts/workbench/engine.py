@@ -9,6 +9,7 @@ import http.client
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -251,10 +252,13 @@ def forget_the_dead(files: Mapping[Path, str]) -> None:
     """
     for file, name in files.items():
         try:
-            comm = Path(f"/proc/{int(file.read_text())}/comm").read_text().strip()
+            # "4561 (containerd) S ...": a dead process that nobody has buried yet still has its number.
+            _, comm, state = re.split(
+                r" \(|\) ", Path(f"/proc/{int(file.read_text())}/stat").read_text(), maxsplit=2
+            )
         except (OSError, ValueError):
             continue  # no file, or nobody has the number: the engine copes with that itself
-        if comm != name:
+        if comm != name or state.startswith("Z"):
             file.unlink(missing_ok=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,16 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_number_that_another_process_has_is_forgotten(engine: Any, tmp_path: Path) -> None:
     ours = Path(f"/proc/{os.getpid()}/comm").read_text().strip()
-    texts = {"taken": str(os.getpid()), "alive": str(os.getpid()), "dead": "4194305", "odd": "?"}
+    dead = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is not buried
+    texts = {"taken": str(os.getpid()), "alive": str(os.getpid()), "unburied": str(dead.pid)}
+    texts |= {"gone": "4194305", "odd": "?"}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     names = dict.fromkeys((tmp_path / name for name in texts), "dockerd")
     names[tmp_path / "alive"] = ours
+    names[tmp_path / "unburied"] = "true"
     names[tmp_path / "absent"] = "dockerd"
     engine.forget_the_dead(names)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alive", "dead", "odd"]
+    dead.wait()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alive", "gone", "odd"]
