@@ -124,13 +124,14 @@ def serve(
     database = Database(conf.database.connection)
     migrate.upgrade(database)
     keys.check(database, secrets)
+    settings = wiring.settings_of(conf)
     house = wiring.build(
-        database, conf.host, lambda owner: docker_drivers(conf, owner), wiring.settings_of(conf),
+        database, conf.host, lambda owner: docker_drivers(conf, owner), settings,
         secrets=secrets, checkpoint=checkpoint,
     )  # fmt: skip
     streams = streams_of(conf, house)
     app = build_app(
-        house.services, told_to(wiring.settings_of(conf).api, streams), _authenticate(conf),
+        house.services, told_to(settings.api, streams), _authenticate(conf),
         Enforcer(conf=conf), house.metrics.registry,
     )  # fmt: skip
     server = _Server(app, conf)

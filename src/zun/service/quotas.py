@@ -46,7 +46,7 @@ def check(conn: Connection, project_id: str, wanted: Amounts, settings: QuotaSet
     quotas.count(conn, project_id, -wanted)
 
 
-def effective(conn: Connection, project_id: str, settings: QuotaSettings) -> Limits:
+def _effective(conn: Connection, project_id: str, settings: QuotaSettings) -> Limits:
     """What holds for a project."""
     if not settings.enforced:
         return settings.limits
@@ -63,12 +63,12 @@ class Quotas:
     def limits(self, project_id: str) -> Limits:
         """What holds for a project."""
         with self._db.read() as conn:
-            return effective(conn, project_id, self._settings)
+            return _effective(conn, project_id, self._settings)
 
     def usages(self, project_id: str) -> Mapping[str, tuple[int, int | float]]:
         """(limit, in use) of each resource."""
         with self._db.read() as conn:
-            limits = effective(conn, project_id, self._settings)
+            limits = _effective(conn, project_id, self._settings)
             used = quotas.used(conn, project_id)
         return {name: (limits[name], used.shown(name)) for name in RESOURCES}
 
@@ -80,7 +80,7 @@ class Quotas:
         """Sets limits of a project; what holds for it then."""
         with self._db.write() as conn:
             quotas.set_project(conn, project_id, limits)
-            return effective(conn, project_id, self._settings)
+            return _effective(conn, project_id, self._settings)
 
     def delete(self, project_id: str) -> None:
         """Removes the limits of a project; the defaults hold for it again."""

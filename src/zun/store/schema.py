@@ -24,7 +24,6 @@ metadata = sa.MetaData(
 )
 
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
 _TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 
 
