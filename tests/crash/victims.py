@@ -154,8 +154,21 @@ class Victim(Service):
                     verb = _FROM_RUNNING[wanted] if now is Status.RUNNING else _TO_RUNNING[now]
                     self.must("POST", f"/v1/containers/{uuid}/{verb}")
             self.ended()
+            for uuid in mine:
+                self.begun(uuid)
         assert [self.status(uuid) for uuid in mine] == [status] * number
         return mine
+
+    def begun(self, uuid: str) -> None:
+        """Waits until the command of a running container has said so; the engine calls it running before."""
+
+        def sleeps() -> bool:
+            if self.status(uuid) is not Status.RUNNING:
+                return True
+            rows = self.client.top(runtime_name(uuid))["Processes"]
+            return any("sleep" in row[-1].split()[0] for row in rows)
+
+        eventually(sleeps, f"the command of {uuid} begins")
 
     def clear(self) -> None:
         """Removes all containers through the API; then nothing at all may be left."""
