@@ -32,7 +32,7 @@ OTHER_PROJECT = "22222222222222222222222222222222"
 KEY = "0123456789abcdef" * 2
 
 #: Long enough for any of it on a busy machine; nothing is asserted about how long it took.
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 def caller(project: str = PROJECT, *roles: str, request_id: str = "req-test") -> Caller:
