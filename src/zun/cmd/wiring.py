@@ -29,7 +29,7 @@ from zun.drivers.runtime import Runtime
 from zun.drivers.volume import VolumeDriver
 from zun.model.names import new_uuid
 from zun.service.containers import Containers
-from zun.service.health import Health
+from zun.service.health import Health, Probe
 from zun.service.hosts import Hosts
 from zun.service.house import Services
 from zun.service.images import Images
@@ -77,6 +77,26 @@ class Drivers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What every process stands on, whichever parts of the service it has. The database is migrated."""
+
+    db: Database
+    bus: Bus
+    settings: Settings
+    clock: Clock = utcnow
+    checkpoint: Checkpoint = lambda name: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compute:
+    """The agent of one host, and what it gives to whoever serves long-lived answers."""
+
+    agent: Agent
+    sources: HostSources
+    probes: Mapping[str, Probe]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     """All of the service in one process. `start` it, use `services`, `stop` it."""
 
@@ -112,6 +132,65 @@ def host_id(db: Database, hostname: str) -> str:
     return known.uuid if known else new_uuid()
 
 
+def build_compute(
+    ground: Ground,
+    hostname: str,
+    drivers: Callable[[str], Drivers],
+    *,
+    secrets: Secrets,
+    metrics: WorkMetrics,
+) -> Compute:
+    """The agent of `hostname`. `drivers` is given the host's uuid, which marks what is ours on an engine."""
+    settings = ground.settings
+    ident = host_id(ground.db, hostname)
+    made = drivers(ident)
+    means = Means(
+        host=hostname, host_id=ident, runtime=made.runtime, images=made.images,
+        network=made.network, volumes=made.volumes,
+    )  # fmt: skip
+    env = Env(
+        db=ground.db, clock=ground.clock, settings=settings.work, means=means, secrets=secrets
+    )
+    agent = Agent(env, ground.bus, _intents(ground), settings.agent, metrics, ground.checkpoint)
+    probes = {"compute": agent.probe, "engine": lambda: _probe_engine(made.runtime)}
+    return Compute(agent=agent, sources=HostSources(means), probes=probes)
+
+
+def build_conductor(ground: Ground, name: str, *, metrics: WorkMetrics) -> Conductor:
+    """A conductor. No other that runs may have its `name`, which stays the same after a restart."""
+    return Conductor(
+        Env(db=ground.db, clock=ground.clock, settings=ground.settings.work),
+        ground.bus,
+        # Milliseconds of the clock: grows from one life to the next, which is all an epoch must do.
+        Claimant(name=f"conductor:{name}", epoch=int(ground.clock().timestamp() * 1000)),
+        ground.settings.conductor,
+        metrics,
+        ground.checkpoint,
+    )
+
+
+def build_api(ground: Ground, *, secrets: Secrets, probes: Mapping[str, Probe]) -> Services:
+    """The use cases that an API serves. `probes`: what its health report asks beside the database."""
+    db, bus, clock, settings = ground.db, ground.bus, ground.clock, ground.settings
+    intents = _intents(ground)
+    return Services(
+        containers=Containers(db, bus, intents, settings.service, clock),
+        inside=Inside(db, bus, settings.service),
+        networks=Networks(db, intents, settings.service, clock),
+        images=Images(db, bus, intents, settings.service, clock),
+        hosts=Hosts(db, clock, settings.service.down_after),
+        quotas=Quotas(db, settings.service.quota),
+        registries=Registries(db, secrets, clock),
+        health=Health({"database": lambda: probe_database(db), **probes}),
+        later=Later(db, clock, settings.ticket_seconds),
+    )
+
+
+def _intents(ground: Ground) -> Intents:
+    seconds = ground.settings.service.operation_seconds
+    return Intents(ground.db, ground.bus, ground.clock, seconds, ground.checkpoint)
+
+
 def build(
     db: Database,
     hostname: str,
@@ -124,51 +203,22 @@ def build(
     registry: CollectorRegistry | None = None,
     checkpoint: Checkpoint = lambda name: None,
 ) -> House:
-    """The house on a migrated database. `drivers` is given the host's uuid, which marks what is ours on an engine."""
-    bus = bus or LocalBus()
+    """The house on a migrated database: all parts, on one ground."""
+    ground = Ground(
+        db=db, bus=bus or LocalBus(), settings=settings, clock=clock, checkpoint=checkpoint
+    )
     metrics = WorkMetrics(registry or CollectorRegistry())
-    ident = host_id(db, hostname)
-    made = drivers(ident)
-    means = Means(
-        host=hostname, host_id=ident, runtime=made.runtime, images=made.images,
-        network=made.network, volumes=made.volumes,
-    )  # fmt: skip
-    env = Env(db=db, clock=clock, settings=settings.work, means=means, secrets=secrets)
-    intents = Intents(db, bus, clock, settings.service.operation_seconds, checkpoint)
-    agent = Agent(env, bus, intents, settings.agent, metrics, checkpoint)
-    conductor = Conductor(
-        Env(db=db, clock=clock, settings=settings.work),
-        bus,
-        # Milliseconds of the clock: grows from one life to the next, which is all an epoch must do.
-        Claimant(name=f"conductor:{hostname}", epoch=int(clock().timestamp() * 1000)),
-        settings.conductor,
-        metrics,
-        checkpoint,
-    )
-    probes = {
-        "database": lambda: _probe_database(db),
-        "conductor": conductor.probe,
-        "compute": agent.probe,
-        "engine": lambda: _probe_engine(made.runtime),
-    }
-    services = Services(
-        containers=Containers(db, bus, intents, settings.service, clock),
-        inside=Inside(db, bus, settings.service),
-        networks=Networks(db, intents, settings.service, clock),
-        images=Images(db, bus, intents, settings.service, clock),
-        hosts=Hosts(db, clock, settings.service.down_after),
-        quotas=Quotas(db, settings.service.quota),
-        registries=Registries(db, secrets, clock),
-        health=Health(probes),
-        later=Later(db, clock, settings.ticket_seconds),
-    )
+    compute = build_compute(ground, hostname, drivers, secrets=secrets, metrics=metrics)
+    conductor = build_conductor(ground, hostname, metrics=metrics)
+    probes = {"conductor": conductor.probe, **compute.probes}
     return House(
-        db=db, services=services, agent=agent, conductor=conductor, metrics=metrics, bus=bus,
-        sources=HostSources(means), clock=clock,
+        db=db, services=build_api(ground, secrets=secrets, probes=probes), agent=compute.agent,
+        conductor=conductor, metrics=metrics, bus=ground.bus, sources=compute.sources, clock=clock,
     )  # fmt: skip
 
 
-def _probe_database(db: Database) -> str:
+def probe_database(db: Database) -> str:
+    """For a health report: raises where the database can't be read or its schema is not ours."""
     with db.read() as conn:
         conn.execute(sa.text("SELECT 1"))
     at, newest = migrate.current(db), migrate.head()
