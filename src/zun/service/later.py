@@ -6,13 +6,13 @@ ticket. It is good for one path, once, for seconds; the database has no more tha
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from zun.model.session import digest_of
 from zun.service.caller import Caller
 from zun.service.errors import Forbidden, Gone, Invalid
 from zun.store import events, tickets
@@ -47,7 +47,7 @@ class Later:
         with self._db.write(durable=False) as conn:
             tickets.insert(
                 conn,
-                digest=_digest(ticket),
+                digest=digest_of(ticket),
                 path=path,
                 project_id=caller.project_id,
                 content=content,
@@ -60,7 +60,7 @@ class Later:
         found = None
         if 0 < len(ticket) <= _TICKET_LIMIT:
             with self._db.write(durable=False) as conn:
-                found = tickets.take(conn, _digest(ticket), path, self._clock())
+                found = tickets.take(conn, digest_of(ticket), path, self._clock())
         if found is None:
             raise Forbidden(
                 "ticket: is unknown, used or expired; ask the API again for another.",
@@ -85,7 +85,3 @@ class Later:
                 f"Last-Event-ID: events after {cursor} are kept no more, the oldest is {oldest}. "
                 "Read the containers anew and follow from now on, without this header."
             )
-
-
-def _digest(ticket: str) -> str:
-    return hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).hexdigest()

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from zun.model.host import SORT_KEYS, Claim, Host, Inventory, Service
+from zun.model.session import StreamPlace
 from zun.store import keyset
 from zun.store.rows import columns_of, values_of
 from zun.store.schema import claims, hosts, services
@@ -119,6 +120,21 @@ def refresh(conn: Connection, host: Host, now: datetime) -> None:
             updated_at=now,
         )
     )
+
+
+def set_stream_address(conn: Connection, hostname: str, address: str | None) -> None:
+    """Records where the agent of a host serves byte streams, "host:port"; None = nowhere."""
+    conn.execute(hosts.update().where(hosts.c.hostname == hostname).values(stream_address=address))
+
+
+def stream_place(conn: Connection, hostname: str) -> StreamPlace | None:
+    """Where the agent of a host serves byte streams; None where it serves none, or there is no such host."""
+    row = conn.execute(
+        sa.select(hosts.c.uuid, hosts.c.stream_address).where(hosts.c.hostname == hostname)
+    ).first()
+    if row is None or row.stream_address is None:
+        return None
+    return StreamPlace(host_uuid=row.uuid, address=row.stream_address)
 
 
 def every(conn: Connection) -> list[Host]:

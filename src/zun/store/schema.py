@@ -228,6 +228,8 @@ hosts = sa.Table(
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("created_at", _TIME, nullable=False),
     sa.Column("updated_at", _TIME),
+    # "host:port" of the agent's byte streams; NULL = it serves none.
+    sa.Column("stream_address", sa.String(255)),
 )
 
 services = sa.Table(
@@ -355,5 +357,27 @@ tickets = sa.Table(
     sa.Column("project_id", sa.String(255), nullable=False),
     sa.Column("content", Json, nullable=False),
     sa.Column("expires_at", _TIME, nullable=False),
+    sa.Index(None, "expires_at"),
+)
+
+# Rights to one interactive session each; the token itself is never stored.
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("container_uuid", sa.String(36), nullable=False),
+    sa.Column("exec_id", sa.String(64)),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("tty", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("issued_at", _TIME, nullable=False),
+    sa.Column("expires_at", _TIME, nullable=False),
+    sa.Column("used_at", _TIME),
+    sa.Column("session_limit", sa.Integer),  # seconds
+    sa.Column("idle_limit", sa.Integer),  # seconds
+    sa.Index(None, "container_uuid"),
+    sa.Index(None, "exec_id"),
     sa.Index(None, "expires_at"),
 )

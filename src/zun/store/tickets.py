@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from zun.model.session import AgentTicket, StreamRequest, agent_path, digest_of
 from zun.store.schema import tickets
+
+#: Seconds in which whoever makes a ticket for an agent comes with it.
+_AT_ONCE = 30
 
 
 def insert(
@@ -31,6 +36,22 @@ def insert(
             expires_at=expires_at,
         )
     )
+
+
+def insert_for_agent(
+    conn: Connection, host_uuid: str, project_id: str, request: StreamRequest, now: datetime
+) -> AgentTicket:
+    """Adds a ticket with which `request` may be put to the agent of a host, at once."""
+    made = AgentTicket(ticket=secrets.token_urlsafe(32), proof=secrets.token_urlsafe(32))
+    insert(
+        conn,
+        digest=digest_of(made.ticket),
+        path=agent_path(host_uuid),
+        project_id=project_id,
+        content={**request.content(), "proof": made.proof},
+        expires_at=now + timedelta(seconds=_AT_ONCE),
+    )
+    return made
 
 
 def take(
