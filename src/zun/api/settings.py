@@ -26,3 +26,6 @@ class ApiSettings:
         None  # where long-lived answers are served; None = the port, on our host
     )
     streams_port: int | None = None  # None = nowhere, unless streams_url says where
+    wsproxy_url: str | None = None  # where sessions are; None = the port, on our host
+    wsproxy_port: int | None = None  # None = nowhere, unless wsproxy_url says where
+    console_url: str | None = None  # None = wsproxy's own, by http

@@ -289,6 +289,9 @@ def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSet
         ),
         archive_bytes=conf.api.max_archive_size,
         subnet_pool=_subnet_pool(conf),
+        token_seconds=conf.websocket_proxy.token_seconds,
+        session_limit=conf.websocket_proxy.session_limit or None,
+        idle_limit=conf.websocket_proxy.idle_limit or None,
     )
 
 
@@ -326,4 +329,7 @@ def _api_settings(conf: cfg.ConfigOpts) -> ApiSettings:
         max_wait=conf.streams.max_wait,
         max_execute=conf.streams.max_execute,
         streams_url=conf.streams.base_url,
+        wsproxy_url=conf.websocket_proxy.base_url,
+        wsproxy_port=conf.websocket_proxy.wsproxy_port,
+        console_url=conf.websocket_proxy.console_base_url,
     )

@@ -25,6 +25,7 @@ from zun.conf import (
     metrics,
     quota,
     streams,
+    websocket_proxy,
 )
 
 LOG = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ GROUPS: tuple[ModuleType, ...] = (
     quota,
     metrics,
     streams,
+    websocket_proxy,
 )
 
 

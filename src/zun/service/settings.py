@@ -45,3 +45,6 @@ class ServiceSettings:
     quota: QuotaSettings = field(default_factory=QuotaSettings)
     archive_bytes: int = 64 * 1024 * 1024
     subnet_pool: Sequence[str] = ()
+    token_seconds: int = 60
+    session_limit: int | None = 86_400  # seconds a session may take; None = any
+    idle_limit: int | None = 3_600  # seconds without a byte; None = any
