@@ -1,7 +1,7 @@
 """A Keystone of our own: real, from PyPI in a virtual environment of its own, under a real WSGI server.
 
-Made for tests and for a cluster on one machine: password hashing is as quick as it can be, SQLite is its database unless
-another is named.
+Made for tests and for a cluster on one machine: password hashing is as quick as it can be, SQLite is its
+database unless another is named.
 """
 
 from __future__ import annotations
