@@ -202,6 +202,26 @@ def test_remove_is_content_if_there_is_none(lab: Lab) -> None:
         lab.runtime.remove(uuid, soon(), force=force)
 
 
+def test_a_replaced_one_is_absent_to_who_means_it(lab: Lab) -> None:
+    plan = lab.plan()
+    old = lab.runtime.create(plan, soon()).runtime_id
+    new = lab.runtime.create(replace(plan, generation=names.new_uuid()), soon()).runtime_id
+    assert old != new
+    with pytest.raises(errors.NotFound):
+        lab.runtime.start(plan.uuid, soon(), runtime_id=old)
+    assert lab.look(plan.uuid).observed is Observed.CREATED
+    lab.runtime.start(plan.uuid, soon(), runtime_id=new)
+    lab.runtime.stop(plan.uuid, 0, soon(), runtime_id=old)
+    for force in (False, True):
+        lab.runtime.remove(plan.uuid, soon(), force=force, runtime_id=old)
+    left = lab.look(plan.uuid)
+    assert (left.runtime_id, left.observed) == (new, Observed.RUNNING)
+    lab.runtime.stop(plan.uuid, 0, soon(), runtime_id=new)
+    assert lab.look(plan.uuid).observed is Observed.EXITED
+    lab.runtime.remove(plan.uuid, soon(), force=False, runtime_id=new)
+    assert lab.look(plan.uuid).observed is Observed.MISSING
+
+
 def test_remove_in_parallel_succeeds_for_all_once_it_is_gone(lab: Lab) -> None:
     uuid = lab.running()
     gone: list[bool] = []

@@ -12,9 +12,10 @@ import pytest
 from tests.crash.test_nudges import nothing_is_left
 from tests.support.house import PATIENCE, Fakes, Rig, caller, make, quick_settings
 
+from zun.drivers.deadline import Deadline
 from zun.drivers.fake import Block
 from zun.model.container import Draft, MountRequest
-from zun.model.lifecycle import Action, Status
+from zun.model.lifecycle import Action, Observed, Status
 from zun.model.operation import Operation
 from zun.store import operations
 
@@ -151,6 +152,28 @@ def test_a_late_write_of_another_action_changes_nothing(
     assert journal(new, uuid)[1:] == records[1:]
     with new.db.read() as conn:
         assert operations.open_of(conn, uuid) is None
+
+
+@pytest.mark.parametrize("verb", ["stop", "remove"])
+def test_a_late_effect_on_an_older_container_spares_the_newer_one(
+    lives: TwoLives, verb: str
+) -> None:
+    """The old life wakes in the middle of a rebuild; the new life has put another container in its place."""
+    uuid = lives.old.create(wish()).uuid
+    row = lives.old.settled(uuid)
+    assert row is not None
+    lives.block("runtime", verb)
+    lives.old.house.services.containers.act(caller(), row, Action.REBUILD)
+    assert lives.entered.wait(PATIENCE)
+    new = lives.begin_anew()
+    after = new.settled(uuid)
+    assert after is not None
+    assert after.container_id != row.container_id
+
+    lives.wake_up()
+
+    seen = lives.fakes.runtime.inspect(uuid, Deadline(PATIENCE))
+    assert (seen.runtime_id, seen.observed) == (after.container_id, Observed.RUNNING)
 
 
 def test_a_lease_that_is_lost_while_its_step_goes_on(tmp_path: Path) -> None:

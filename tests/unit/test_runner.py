@@ -608,8 +608,8 @@ def test_the_parameters_of_a_create_that_is_broken_off_are_wiped(rig: Rig) -> No
     script(rig.fakes, "image", Block(go, entered=entered))
     one = rig.create(FULL)
     assert entered.wait(30)
-    rig.fakes.runtime.script(
-        "remove", Fail(Rejected("so that the delete fails and all can be seen"))
+    rig.fakes.volumes.script(
+        "release", Fail(Rejected("so that the delete fails and all can be seen"))
     )
     rig.house.services.containers.delete(caller(), one, force=True, stop=False)
     go.set()

@@ -141,7 +141,7 @@ class DockerRuntime:
 
     def _attach_rest(self, plan: Plan, deadline: Deadline) -> Facts:
         """Attaches what the create call could not; looks first, for an adopted container may have it."""
-        raw = self._inspect(plan.uuid, deadline)
+        raw = self._inspect(runtime_name(plan.uuid), deadline)
         if raw is None:
             return missing(plan.uuid)
         present = raw["NetworkSettings"].get("Networks") or {}
@@ -168,69 +168,76 @@ class DockerRuntime:
             self._engine.doubt()
             raise
         except errors.Conflict:
-            raw = self._inspect(uuid, deadline)
+            raw = self._inspect(runtime_name(uuid), deadline)
             if raw is None or network not in (raw["NetworkSettings"].get("Networks") or {}):
                 raise
 
     # -- start, stop, remove -------------------------------------------------------------------------------------
 
-    def start(self, uuid: str, deadline: Deadline) -> None:
+    def start(self, uuid: str, deadline: Deadline, *, runtime_id: str | None = None) -> None:
+        target = runtime_id or runtime_name(uuid)
         try:
             with self._engine.call("start the container", deadline) as client:
-                client.start(runtime_name(uuid))
+                client.start(target)
         except errors.TimedOut:
             raise
         except errors.DriverError as e:
-            raw = self._inspect(uuid, deadline)
+            raw = self._inspect(target, deadline)
             if isinstance(e, errors.NotFound) and raw is not None:
                 self._engine.doubt()  # not the container but a network is gone
             raise start_error(e, raw) from e
 
-    def stop(self, uuid: str, grace: int | None, deadline: Deadline) -> None:
+    def stop(
+        self, uuid: str, grace: int | None, deadline: Deadline, *, runtime_id: str | None = None
+    ) -> None:
         extra = ENGINE_GRACE if grace is None else grace
         try:
             with self._engine.call("stop the container", deadline, extra=extra) as client:
-                client.stop(runtime_name(uuid), timeout=grace)
+                client.stop(runtime_id or runtime_name(uuid), timeout=grace)
         except errors.NotFound:
             return
 
-    def remove(self, uuid: str, deadline: Deadline, *, force: bool) -> None:
+    def remove(
+        self, uuid: str, deadline: Deadline, *, force: bool, runtime_id: str | None = None
+    ) -> None:
+        target = runtime_id or runtime_name(uuid)
         while True:
             try:
                 with self._engine.call("remove the container", deadline) as client:
-                    client.remove_container(runtime_name(uuid), v=True, force=force)
+                    client.remove_container(target, v=True, force=force)
                 return
             except errors.NotFound:
                 return
             except errors.Conflict:
                 # Someone is removing it at this moment (the only conflict there is with force), or it runs.
-                if not force and self.inspect(uuid, deadline).observed not in _GONE:
+                raw = None if force else self._inspect(target, deadline)
+                if raw is not None and from_inspect(uuid, raw).observed not in _GONE:
                     raise
             # Then once more, for the other one's removal may have failed.
-            self._until(uuid, "removed", deadline)
+            self._until(target, "removed", deadline)
 
-    def _until(self, uuid: str, condition: Any, deadline: Deadline) -> None:
+    def _until(self, target: str, condition: Any, deadline: Deadline) -> None:
         """Waits for "removed" or "not-running"; a container that is absent is both."""
         try:
             with self._engine.call(
                 "wait for the container", deadline, most=deadline.left()
             ) as client:
-                client.wait(runtime_name(uuid), condition=condition)
+                client.wait(target, condition=condition)
         except errors.NotFound:
             return
 
     # -- look ----------------------------------------------------------------------------------------------------
 
-    def _inspect(self, uuid: str, deadline: Deadline) -> dict[str, Any] | None:
+    def _inspect(self, target: str, deadline: Deadline) -> dict[str, Any] | None:
         try:
             with self._engine.call("look at the container", deadline) as client:
-                raw: dict[str, Any] = client.inspect_container(runtime_name(uuid))
+                raw: dict[str, Any] = client.inspect_container(target)
                 return raw
         except errors.NotFound:
             return None
 
     def inspect(self, uuid: str, deadline: Deadline) -> Facts:
-        raw = self._inspect(uuid, deadline)
+        raw = self._inspect(runtime_name(uuid), deadline)
         return missing(uuid) if raw is None else from_inspect(uuid, raw)
 
     def list(self, host: str, deadline: Deadline) -> Sequence[Facts]:
@@ -271,7 +278,7 @@ class DockerRuntime:
         with self._engine.call("signal the container", deadline) as client:
             client.kill(runtime_name(uuid), signal=signal)
         if (signal.upper() if signal else None) in _KILLS:
-            self._until(uuid, "not-running", deadline)
+            self._until(runtime_name(uuid), "not-running", deadline)
 
     def execute(
         self, uuid: str, command: Sequence[str], limit: int, deadline: Deadline

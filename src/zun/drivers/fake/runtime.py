@@ -172,9 +172,10 @@ class FakeRuntime(Powers):
                 self._tell(plan.uuid)
             return box.facts()
 
-    def start(self, uuid: str, deadline: Deadline) -> None:
+    def start(self, uuid: str, deadline: Deadline, *, runtime_id: str | None = None) -> None:
         with self._call("start", uuid, deadline):
-            box = self._box(uuid)
+            if (box := self._meant(uuid, runtime_id)) is None:
+                raise errors.NotFound("there is no such container")
             if box.observed is Observed.PAUSED:
                 raise errors.Conflict("cannot start a paused container")
             if box.observed not in _UP:
@@ -182,16 +183,20 @@ class FakeRuntime(Powers):
                 self._run(box)
                 self._tell(uuid)
 
-    def stop(self, uuid: str, grace: int | None, deadline: Deadline) -> None:
+    def stop(
+        self, uuid: str, grace: int | None, deadline: Deadline, *, runtime_id: str | None = None
+    ) -> None:
         with self._call("stop", uuid, deadline, grace):
-            box = self._boxes.get(uuid)
+            box = self._meant(uuid, runtime_id)
             if box is not None and box.observed in _UP:
                 self._exit(box, KILLED)
                 self._tell(uuid)
 
-    def remove(self, uuid: str, deadline: Deadline, *, force: bool) -> None:
+    def remove(
+        self, uuid: str, deadline: Deadline, *, force: bool, runtime_id: str | None = None
+    ) -> None:
         with self._call("remove", uuid, deadline, force):
-            box = self._boxes.get(uuid)
+            box = self._meant(uuid, runtime_id)
             if box is None:
                 return
             if box.observed in _UP and not force:
@@ -289,6 +294,10 @@ class FakeRuntime(Powers):
         return whole[-limit:] if limit > 0 else b""
 
     # -- inside, under the lock ----------------------------------------------------------------------------------
+
+    def _meant(self, uuid: str, runtime_id: str | None) -> Box | None:
+        box = self._boxes.get(uuid)
+        return box if box is None or runtime_id in (None, box.runtime_id) else None
 
     def _check(self, plan: Plan) -> None:
         if any(key.startswith(OURS) for key in plan.labels):

@@ -68,8 +68,29 @@ def _healthcheck(container: Container) -> HealthCheck | None:
 
 
 def destroy(ctx: StepContext) -> None:
-    """Takes a create back: whatever is there of this container goes, running or not."""
-    ctx.env.on_host().runtime.remove(ctx.container.uuid, ctx.deadline, force=True)
+    """Takes a create back: what this operation made goes, running or not."""
+    runtime = ctx.env.on_host().runtime
+    facts = runtime.inspect(ctx.container.uuid, ctx.deadline)
+    if facts.generation in (None, ctx.operation.uuid):
+        _remove(ctx, facts.runtime_id, force=True)
+
+
+def _meant(ctx: StepContext) -> str | None:
+    """The engine's id of the container this attempt is about; None if there is none.
+
+    As recorded when the attempt began: were it asked for only now, an attempt that slept would mean what another has
+    made since. Where nothing is recorded, an effect may have been lost on its way into the records: look.
+    """
+    if ctx.container.container_id is not None:
+        return ctx.container.container_id
+    return ctx.env.on_host().runtime.inspect(ctx.container.uuid, ctx.deadline).runtime_id
+
+
+def _remove(ctx: StepContext, runtime_id: str | None, *, force: bool) -> None:
+    if runtime_id is not None:
+        ctx.env.on_host().runtime.remove(
+            ctx.container.uuid, ctx.deadline, force=force, runtime_id=runtime_id
+        )
 
 
 def start(ctx: StepContext) -> Recording:
@@ -77,11 +98,12 @@ def start(ctx: StepContext) -> Recording:
     runtime = ctx.env.on_host().runtime
     if ctx.operation.attempts and _was_started(ctx):
         return Recording()
+    meant = _meant(ctx)
     try:
-        runtime.start(ctx.container.uuid, ctx.deadline)
+        runtime.start(ctx.container.uuid, ctx.deadline, runtime_id=meant)
     except NotFound:
         ports.stand_again(ctx)
-        runtime.start(ctx.container.uuid, ctx.deadline)
+        runtime.start(ctx.container.uuid, ctx.deadline, runtime_id=meant)
     return Recording()
 
 
@@ -96,7 +118,8 @@ def stop(ctx: StepContext) -> Recording:
     grace = ctx.operation.params.get("timeout")
     if grace is None and ctx.operation.params.get("stop"):
         grace = _DELETE_GRACE
-    ctx.env.on_host().runtime.stop(ctx.container.uuid, grace, ctx.deadline)
+    if (meant := _meant(ctx)) is not None:
+        ctx.env.on_host().runtime.stop(ctx.container.uuid, grace, ctx.deadline, runtime_id=meant)
     return Recording()
 
 
@@ -130,7 +153,7 @@ def signal(ctx: StepContext) -> Recording:
 def remove(ctx: StepContext) -> Recording:
     """Removes the container from the engine; a rebuild or a forced delete also removes a running one."""
     force = bool(ctx.operation.params.get("force", False))
-    ctx.env.on_host().runtime.remove(ctx.container.uuid, ctx.deadline, force=force)
+    _remove(ctx, _meant(ctx), force=force)
     return Recording(container={"container_id": None})
 
 
