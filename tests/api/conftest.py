@@ -343,9 +343,14 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield rig
 
 
-@pytest.fixture
-def lively(rig: Rig) -> Api:
-    """A client of it."""
+def front_of(rig: Rig) -> Api:
+    """A client of a service that works."""
     settings = ApiSettings(max_body=65536, max_archive=256 * 1024, image_drivers=("docker",))
     app = build_app(rig.house.services, settings, NoAuth)
     return Api(app, rig.db, settings, _conformance(settings, False))
+
+
+@pytest.fixture
+def lively(rig: Rig) -> Api:
+    """A client of it."""
+    return front_of(rig)

@@ -415,68 +415,6 @@ def test_security_groups_need_neutron(lively: Any, rig: Rig, verb: str) -> None:
     assert lively.post(f"{C}/web/{verb}", query="name=default").status == 406
 
 
-# -- commit ----------------------------------------------------------------------------------------------------------
-
-
-def test_commit_gives_an_image_to_its_own_project(lively: Any, rig: Rig) -> None:
-    uuid = run(lively, rig)
-    answer = lively.post(f"{C}/web/commit", query="repository=mine&tag=v1")
-    assert (answer.status, list(answer.json)) == (202, ["uuid"])
-    rig.settled(uuid)
-    shown = lively.get(f"{I}/{answer.json['uuid']}", roles="admin").json
-    assert (shown["repo"], shown["tag"], shown["host"]) == ("mine", "v1", "host-1")
-    assert shown["image_id"].startswith("sha256:") and shown["size"].isdigit()
-    assert lively.get(f"{C}/web").json["status"] == "Running"
-    mine = run(lively, rig, "again", image="mine:v1", image_pull_policy="never")
-    assert rig.fakes.runtime.plan_of(mine).image == shown["image_id"]
-    again = lively.post(f"{C}/web/commit", query="repository=mine&tag=v1")
-    assert again.json == answer.json
-
-
-def test_defect_08_a_committed_image_is_nobody_else_s(lively: Any, rig: Rig) -> None:
-    uuid = run(lively, rig)
-    lively.post(f"{C}/web/commit", query="repository=busybox")
-    rig.settled(uuid)
-    with rig.db.read() as conn:
-        (row,) = images.page(
-            conn, project_id="p1", limit=9, after=None, sort_key="id", descending=False
-        )
-    other = run(lively, rig, "theirs", project="p2", image_pull_policy="ifnotpresent")
-    assert rig.fakes.runtime.plan_of(other).image != row.image_id
-    refused = lively.post(C, json={"image": "sneaky", "image_pull_policy": "never"}, roles="admin",
-                          project="p2")  # fmt: skip
-    assert rig.until(refused.json["uuid"], "Error").status_reason
-    for name in (row.reference, f"docker.io/{row.reference}", f"docker.io/library/{row.reference}"):
-        by_its_place = lively.post(C, json={"image": name}, project="p2")
-        assert by_its_place.status == 400, name
-    rebuilt = lively.post(f"{C}/theirs/rebuild", query={"image": row.reference}, project="p2")
-    assert rebuilt.status == 400
-
-
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ("", 400),
-        ("repository=BAD", 400),
-        ("repository=a&tag=b%20c", 400),
-        ("repository=zun-commit/x/y", 400),
-        ("repository=registry.example.com:5000/me/app", 202),
-    ],
-)
-def test_names_of_commits(lively: Any, rig: Rig, query: str, status: int) -> None:
-    run(lively, rig)
-    assert lively.post(f"{C}/web/commit", query=query).status == status
-
-
-def test_a_commit_that_fails_leaves_no_image(lively: Any, rig: Rig) -> None:
-    uuid = run(lively, rig)
-    rig.fakes.runtime.script("commit", Fail(Rejected("no space")))
-    answer = lively.post(f"{C}/web/commit", query="repository=mine")
-    row = rig.settled(uuid)
-    assert row is not None and (row.status, row.status_reason) == ("Running", "no space")
-    assert lively.get(f"{I}/{answer.json['uuid']}", roles="admin").status == 404
-
-
 # -- images ----------------------------------------------------------------------------------------------------------
 
 

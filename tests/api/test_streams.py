@@ -18,6 +18,7 @@ from tests.support import rows
 from tests.support.house import OTHER_PROJECT, PROJECT, caller, eventually
 from tests.support.streaming import Front, Reply, ask, close_all, front
 
+from zun.api.versions import MAX_VERSION
 from zun.model.container import Container, Draft
 from zun.model.operation import EventKind
 from zun.service.later import Later
@@ -319,7 +320,7 @@ def test_a_wait_ends_at_the_transition(house: Front, box: Container) -> None:
         house.rig.fakes.runtime.die(box.uuid, 7)
         reply = waiting.result(5)
     assert (reply.status, reply.headers["zun-waited-for"]) == (200, "Stopped")
-    assert reply.headers["openstack-api-version"] == "container 1.45"
+    assert reply.headers["openstack-api-version"] == f"container {MAX_VERSION}"
     shown = reply.json()
     assert (shown["status"], shown["exit_code"], shown["links"][0]["rel"]) == ("Stopped", 7, "self")
     assert "host" not in shown
@@ -370,7 +371,7 @@ def test_a_container_that_goes_while_one_waits(house: Front, box: Container) -> 
 def test_a_thousand_waits_end_with_one_transition(house: Front, box: Container) -> None:
     count, later = 1000, house.rig.house.services.later
     assert later is not None
-    view = {"urls": ["http://x", ""], "hidden": [], "version": [1, 45]}
+    view = {"urls": ["http://x", ""], "hidden": [], "version": list(MAX_VERSION)}
     content = {
         "container": box.uuid,
         "wanted": ["Stopped"],

@@ -12,9 +12,9 @@ from zun.drivers import errors
 from zun.drivers.docker.client import clean
 from zun.drivers.docker.facts import from_inspect, observed, when
 from zun.drivers.docker.host import disk_quota, inventory
-from zun.drivers.docker.images import pull_error
 from zun.drivers.docker.io import Tail
 from zun.drivers.docker.plan import body
+from zun.drivers.docker.registries import refused
 from zun.drivers.docker.starts import start_error, why
 from zun.drivers.image import Reference
 from zun.drivers.runtime import HealthCheck, Plan
@@ -120,9 +120,9 @@ def test_a_start_of_nothing_is_not_found() -> None:
 def test_failed_pulls_are_sorted(text: str, kind: type[errors.DriverError]) -> None:
     reference = Reference(domain="h.org", path="x", tag="1", digest=None)
     for status_error in (errors.Unavailable("x"), None):
-        error = pull_error(reference, status_error, text)
+        error = refused("pull", reference, status_error, text)
         assert type(error) is kind
-    assert "h.org/x:1" in pull_error(reference, None, text).public
+    assert "h.org/x:1" in refused("pull", reference, None, text).public
 
 
 def test_a_plan_s_body() -> None:

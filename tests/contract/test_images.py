@@ -22,6 +22,7 @@ from zun.drivers.fake import Block, FakeImages
 from zun.drivers.image import Credentials, Image, PullPolicy, Reference
 from zun.drivers.transfers import Key, Transfer
 from zun.model import names
+from zun.model.image import COMMITTED
 
 ALWAYS, NEVER, PRESENT = PullPolicy.ALWAYS, PullPolicy.NEVER, PullPolicy.IF_NOT_PRESENT
 AMY = Credentials(username="amy", password="secret-of-amy")
@@ -196,6 +197,149 @@ def test_remove(source: Source) -> None:
         source.ensure(text, NEVER)
 
 
+# -- push ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Pusher:
+    """An image source that pushes, an image made of a container there, and the registries behind it."""
+
+    images: DockerImages | FakeImages
+    made: str  # by its own place on the host
+    open: str  # domain of a registry
+    closed: str  # of one where only AMY may push
+    names: Callable[[], list[str]]
+    publish: Callable[[], str]  # an image of the open registry, by its text
+
+    def reference(self, closed: bool = False) -> Reference:
+        domain = self.closed if closed else self.open
+        return self.images.resolve(f"{domain}/test/{names.new_uuid()}:1")
+
+    def push(self, reference: Reference, who: Credentials | None = None) -> str:
+        return self.images.push(self.made, reference, who, ignore, soon())
+
+    def withdraw(self, reference: Reference, former: str | None = None) -> None:
+        self.images.withdraw(self.made, reference, former, soon())
+
+
+@pytest.fixture
+def fake_pusher() -> Pusher:
+    images, made = FakeImages(), f"{COMMITTED}/p/{names.new_uuid()}:1"
+    images.keep(made, "")
+    images.close_registry("closed.test", AMY)
+
+    def publish() -> str:
+        text = f"open.test/{names.new_uuid()}:1"
+        images.publish(text)
+        return text
+
+    return Pusher(images, made, "open.test", "closed.test", images.names, publish)
+
+
+@pytest.fixture
+def docker_pusher(
+    engine: Engine, registry: Registry, private_registry: Registry, docker_source: Source
+) -> Iterator[Pusher]:
+    repository = f"{COMMITTED}/p/{names.new_uuid()}"
+
+    def called() -> list[str]:
+        with engine.call("list images") as client:
+            return [tag for image in client.images() for tag in image["RepoTags"] or ()]
+
+    with engine.call("make an image") as client:
+        import_image(
+            client, random_tar(100_000), repository, "1", f'LABEL {names.LABEL_COMMITTED}="yes"'
+        )
+    yield Pusher(
+        DockerImages(engine),
+        f"{repository}:1",
+        registry.domain,
+        private_registry.domain,
+        called,
+        lambda: docker_source.publish(False)[0],
+    )
+    with engine.call("clean up") as client:
+        ident = client.inspect_image(f"{repository}:1")["Id"]
+        client.remove_image(ident, force=True)
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])
+def pusher(request: pytest.FixtureRequest) -> Pusher:
+    found: Pusher = request.getfixturevalue(f"{request.param}_pusher")
+    return found
+
+
+def test_what_is_pushed_can_be_pulled_and_the_name_goes(pusher: Pusher) -> None:
+    reference = pusher.reference()
+    assert pusher.images.meant(reference, soon()) is None
+    digest = pusher.push(reference)
+    assert digest.startswith("sha256:")
+    assert pusher.push(reference) == digest, "twice is the same"
+    assert pusher.images.meant(reference, soon()), "now it is the registry's as well"
+    for _ in range(2):
+        pusher.withdraw(reference)
+    assert str(reference) not in pusher.names()
+    with pytest.raises(errors.NotFound):
+        pusher.images.ensure(reference, NEVER, None, ignore, soon())
+    assert pusher.images.ensure(reference, PRESENT, None, ignore, soon()).digest == digest
+
+
+def test_a_registry_that_refuses_is_no_registry_that_has_it(pusher: Pusher) -> None:
+    reference = pusher.reference(closed=True)
+    for who in (None, WRONG):
+        with pytest.raises(errors.Rejected) as e:
+            pusher.push(reference, who)
+        assert str(reference) in e.value.public and "wrong-word" not in str(e.value)
+    # Whether somebody takes the name back or the process died before that.
+    assert pusher.images.meant(reference, soon()) is None
+    with pytest.raises(errors.NotFound):
+        pusher.images.ensure(reference, NEVER, None, ignore, soon())
+    pusher.withdraw(reference)
+    assert str(reference) not in pusher.names()
+    assert pusher.push(reference, AMY).startswith("sha256:")
+    pusher.withdraw(reference)
+
+
+def test_a_name_that_meant_something_means_it_again(pusher: Pusher) -> None:
+    reference = pusher.images.resolve(pusher.publish())
+    former = pusher.images.ensure(reference, PRESENT, None, ignore, soon()).runtime_ref
+    assert pusher.images.meant(reference, soon()) == former
+    pusher.push(reference)
+    pusher.withdraw(reference, former)
+    assert pusher.images.meant(reference, soon()) == former
+
+
+def test_what_is_not_there_is_not_pushed(pusher: Pusher) -> None:
+    nothing = f"{COMMITTED}/p/{names.new_uuid()}:1"
+    with pytest.raises(errors.NotFound):
+        pusher.images.push(nothing, pusher.reference(), None, ignore, soon())
+    pusher.images.withdraw(nothing, pusher.reference(), None, soon())
+
+
+@pytest.mark.engine
+def test_a_push_to_nowhere_is_unavailable(docker_pusher: Pusher) -> None:
+    reference = docker_pusher.images.resolve(f"127.0.0.1:{free_port()}/x:1")
+    with pytest.raises(errors.Unavailable):
+        docker_pusher.push(reference)
+    docker_pusher.withdraw(reference)
+    assert str(reference) not in docker_pusher.names()
+
+
+@pytest.mark.engine
+def test_who_no_longer_wants_it_ends_the_push(docker_pusher: Pusher) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        reference = docker_pusher.images.resolve(f"127.0.0.1:{mute.getsockname()[1]}/x:1")
+        with pytest.raises(errors.DriverError):
+            docker_pusher.images.push(
+                docker_pusher.made,
+                reference,
+                None,
+                ignore,
+                Deadline(PATIENCE, cancelled=lambda: True),
+            )
+    docker_pusher.withdraw(reference)
+
+
 # -- those who wait --------------------------------------------------------------------------------------------------
 
 
@@ -269,8 +413,8 @@ def test_progress_counts_bytes_over_all_layers() -> None:
         {"status": "Download complete", "progressDetail": {}, "id": "a"},
         {"status": "Extracting", "progressDetail": {"current": 1, "total": 100}, "id": "a"},
     ):
-        transfer.saw(line)
-    assert transfer.snapshot() == {"status": "Extracting", "current": 105, "total": 150}
+        transfer.tally.saw(line)
+    assert transfer.tally.snapshot() == {"status": "Extracting", "current": 105, "total": 150}
 
 
 @pytest.mark.engine

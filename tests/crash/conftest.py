@@ -14,6 +14,7 @@ pytest.register_assert_rewrite("tests.crash.victims")
 
 from tests.crash.victims import Victim  # noqa: E402 - rewritten first
 from tests.support.images import ensure_busybox  # noqa: E402
+from tests.support.registry import Registry  # noqa: E402
 
 HOW = (
     "no container engine answers on /var/run/docker.sock. Install Debian's docker.io (apt-get install docker.io"
@@ -34,10 +35,28 @@ def client() -> Iterator[APIClient]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Registry]]:
+    """One that is open to all, and a private one."""
+    folder = tmp_path_factory.mktemp("registries")
+    made = {
+        "registry": Registry(folder / "open"),
+        "private": Registry(folder / "private", {"somebody": "else"}),
+    }
+    yield made
+    for registry in made.values():
+        registry.close()
+
+
 @pytest.fixture(scope="module")
-def shared_victim(client: APIClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+def shared_victim(
+    client: APIClient,
+    registries: dict[str, Registry],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Victim]:
     """A service that a whole module kills again and again, with one state directory."""
     victim = Victim(tmp_path_factory.mktemp("victim"), client)
+    victim.registries = {name: registry.domain for name, registry in registries.items()}
     try:
         yield victim
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 from tests.support.images import NAME
 
 from zun.model.lifecycle import Action, Status
-from zun.work.kinds import steps_of
+from zun.work.kinds import IMAGE_PUSH, RUNTIME_LIMITS, RUNTIME_START, steps_of
 from zun.work.steps import STEPS
 
 #: Writes a line to an injected file at each start, and ends at once when it is told to.
@@ -32,11 +32,26 @@ def body(command: Sequence[str] = COMMAND, **more: Any) -> dict[str, Any]:
     }
 
 
+def points_of(action: Action, steps: Sequence[str]) -> Sequence[str]:
+    """Every point that an operation passes which ends well, in order."""
+    done = [
+        f"{point}:{action}:{step}"
+        for step in steps
+        # What is done inside the database is recorded in the same breath.
+        for point in (
+            ("before", "effect", "recorded") if STEPS[step].do else ("before", "recorded")
+        )
+    ]
+    return [f"accepted:{action}", *done, f"settle:{action}:done", f"settled:{action}:done"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One request on a container. `params` and `before` give its steps; `after`: None = the container is gone.
 
-    `seen`: what the engine tells of it, each exactly that often however often the service dies.
+    `path` may name {uuid}, and a {registry} and a {private} one. `seen`: what the engine tells of it, each exactly that
+    often however often the service dies; None = no matter. `fails_at`: the step that fails. `networks`: how many the
+    container has then.
     """
 
     name: str
@@ -47,8 +62,9 @@ class Scenario:
     params: Mapping[str, Any] = field(default_factory=dict)
     before: Status
     after: Status | None
-    seen: Mapping[str, int]
-    fails: bool = False
+    seen: Mapping[str, int] | None
+    fails_at: str | None = None
+    networks: int = 1
 
     @property
     def steps(self) -> Sequence[str]:
@@ -59,22 +75,19 @@ class Scenario:
     def points(self) -> Sequence[str]:
         """Every point it passes, in order; of one that fails, those from its turning round on."""
         verb = self.action.value
-        if self.fails:
+        if self.fails_at is not None:
             undone = [
                 f"{point}:{verb}:{step}"
-                for step in reversed(self.steps)
+                for step in reversed(self.undone)
                 for point in ("undo", "undone")
             ]
             return [*undone, f"settle:{verb}:failed", f"settled:{verb}:failed"]
-        done = [
-            f"{point}:{verb}:{step}"
-            for step in self.steps
-            # What is done inside the database is recorded in the same breath.
-            for point in (
-                ("before", "effect", "recorded") if STEPS[step].do else ("before", "recorded")
-            )
-        ]
-        return [f"accepted:{verb}", *done, f"settle:{verb}:done", f"settled:{verb}:done"]
+        return points_of(self.action, self.steps)
+
+    @property
+    def undone(self) -> Sequence[str]:
+        """The steps that are undone, of one that fails: up to the one where it does."""
+        return self.steps[: self.steps.index(self.fails_at) + 1] if self.fails_at else ()
 
 
 def _act(action: Action, before: Status, after: Status, query: str = "", **seen: int) -> Scenario:
@@ -111,7 +124,7 @@ SCENARIOS: Sequence[Scenario] = (
         before=Status.CREATING,
         after=Status.ERROR,
         seen={"create": 1, "destroy": 1},
-        fails=True,
+        fails_at=RUNTIME_START,
     ),
     _act(Action.STOP, Status.RUNNING, Status.STOPPED, "?timeout=30", die=1),
     _act(Action.START, Status.STOPPED, Status.RUNNING, start=1),
@@ -131,6 +144,40 @@ SCENARIOS: Sequence[Scenario] = (
         seen={"die": 1, "destroy": 1},
     ),
 )
+
+#: What leaves the status as it is. Resized from and to these; networks besides the project's own.
+SMALL, LARGE = {"cpu": 0.1, "memory": 64}, {"cpu": 0.2, "memory": 96}
+OTHER_NETWORK = "blue"
+
+
+def _kept(name: str, action: Action, path: str, **more: Any) -> Scenario:
+    values: dict[str, Any] = {"before": Status.RUNNING, "after": Status.RUNNING, "seen": {}, **more}
+    return Scenario(name=name, action=action, path=path, **values)
+
+
+_COMMIT = "/commit?tag=v1&repository="
+
+KEEPING: Sequence[Scenario] = (
+    _kept("resize", Action.RESIZE_CONTAINER, "/resize_container", body=LARGE),
+    _kept(
+        # Less than any engine gives a container.
+        "resize_refused", Action.RESIZE_CONTAINER, "/resize_container", body={"memory": 4},
+        fails_at=RUNTIME_LIMITS,
+    ),
+    _kept("update", Action.UPDATE, "", method="PATCH", body=LARGE),
+    _kept("attach", Action.NETWORK_ATTACH, f"/network_attach?network={OTHER_NETWORK}", networks=2),
+    _kept("detach", Action.NETWORK_DETACH, f"/network_detach?network={OTHER_NETWORK}"),
+    _kept("commit", Action.COMMIT, _COMMIT + "crash/{uuid}", seen=None),
+    _kept("push", Action.COMMIT, _COMMIT + "{registry}/crash/{uuid}", params={"push": "x/y:z"}, seen=None),
+    _kept(
+        # The registry wants a password that nobody gave.
+        "push_refused", Action.COMMIT, _COMMIT + "{private}/crash/{uuid}", params={"push": "x/y:z"}, seen=None,
+        fails_at=IMAGE_PUSH,
+    ),
+)  # fmt: skip
+
+#: Of images: the actions, tested in tests/crash/test_images.py.
+OF_IMAGES = (Action.IMAGE_PULL, Action.IMAGE_DELETE)
 
 #: What force-deletes a container whatever goes on.
 FORCE = Scenario(

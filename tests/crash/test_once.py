@@ -6,7 +6,8 @@ import json
 import time
 
 import pytest
-from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.crash import stage
+from tests.crash.scenarios import KEEPING, SCENARIOS, Scenario
 from tests.crash.victims import Victim
 
 from zun.model.lifecycle import Status
@@ -17,6 +18,12 @@ CASES = [
     pytest.param(scenario, point, id=f"{scenario.name}-{point}")
     for scenario in SCENARIOS
     for point in scenario.points
+] + [
+    # All other points of these: tests/crash/test_twice.py.
+    pytest.param(scenario, point, id=f"{scenario.name}-{point}")
+    for scenario in KEEPING
+    for point in scenario.points
+    if point.startswith(("effect:", "undone:"))
 ]
 
 
@@ -29,6 +36,7 @@ def test_a_death_loses_nothing_and_doubles_nothing(
         victim.clear()  # so that the network is made and removed, too
     else:
         [uuid] = victim.herd(1, scenario.before)
+        stage.prepare(victim, scenario, uuid)
     ran, since = victim.runs(uuid) if uuid else 0, time.time()
     victim.arm(point)
     victim.ask_or_die(*victim.request(scenario, uuid))
@@ -41,8 +49,11 @@ def test_a_death_loses_nothing_and_doubles_nothing(
     victim.again()
 
     victim.check(scenario, uuid)
-    assert victim.events(uuid, since) == scenario.seen
+    stage.verify(victim, scenario, uuid)
+    seen = scenario.seen or {}
+    assert scenario.seen is None or victim.events(uuid, since) == seen
     if scenario.after is not None:
-        assert victim.ran(uuid, ran + scenario.seen.get("start", 0))
+        assert victim.ran(uuid, ran + seen.get("start", 0))
+    stage.clear(victim, scenario)
     if scenario.before is Status.CREATING:
         victim.clear()

@@ -5,39 +5,49 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.crash.scenarios import SCENARIOS, Scenario
-from tests.support.house import Fakes, Rig, caller, eventually, running
+from tests.crash.scenarios import KEEPING, OF_IMAGES, SCENARIOS, Scenario
+from tests.support.house import Fakes, Rig, caller, eventually, quick_settings, running
 
 from zun.drivers import errors
 from zun.drivers.fake import Fail
 from zun.model.container import Draft, MountRequest
-from zun.model.lifecycle import TRANSITIONS, Action, Status
+from zun.model.lifecycle import Action, Status
+from zun.service.networks import AttachRequest
+from zun.work.kinds import steps_of
 from zun.work.steps import STEPS
 
-#: Whose crash cases need no engine: tests/unit/test_actions_crash.py.
-ELSEWHERE = {action for action, move in TRANSITIONS.items() if move.keeps}
-STEPS_ELSEWHERE = {
-    "runtime_limits", "claim", "network_connect", "network_disconnect", "network_leave",
-    "runtime_commit", "commit_record", "image_pull", "image_remove",
-}  # fmt: skip
+ALL = [*SCENARIOS, *KEEPING]
+
+#: Steps that no engine refuses when it is asked to: they are undone in tests/unit alone.
+NEVER_REFUSED = {"network_connect", "network_disconnect"}
+
+
+def _has_steps(action: Action) -> bool:
+    try:
+        return bool(steps_of(action, {}))
+    except KeyError:
+        return False
 
 
 def test_every_action_that_has_steps_has_crash_cases() -> None:
-    assert {scenario.action for scenario in SCENARIOS} == set(TRANSITIONS) - ELSEWHERE
+    covered = {scenario.action for scenario in ALL} | set(OF_IMAGES)
+    assert covered == {action for action in Action if _has_steps(action)}
 
 
 def test_every_step_has_crash_cases() -> None:
-    cut = {step for scenario in SCENARIOS if not scenario.fails for step in scenario.steps}
-    undone = {step for scenario in SCENARIOS if scenario.fails for step in scenario.steps}
-    assert cut == set(STEPS) - STEPS_ELSEWHERE
+    cut = {step for scenario in ALL if not scenario.fails_at for step in scenario.steps}
+    cut |= {step for action in OF_IMAGES for step in steps_of(action, {})}
+    undone = {step for scenario in ALL for step in scenario.undone}
+    assert cut == set(STEPS)
     undoable = {name for name, step in STEPS.items() if step.undo or step.undo_in}
-    assert undone >= undoable - STEPS_ELSEWHERE
+    assert undone >= undoable - NEVER_REFUSED
 
 
 def _bring(rig: Rig, scenario: Scenario) -> str:
     """A container on which the scenario may begin, or has begun where it is a create."""
-    if scenario.fails:
-        rig.fakes.runtime.script("start", Fail(errors.Rejected("no such program")))
+    if scenario.fails_at in _REFUSING:
+        driver, call = _REFUSING[scenario.fails_at]
+        getattr(rig.fakes, driver).script(call, Fail(errors.Rejected("no")))
     mount = MountRequest(type="bind", source="", destination="/probe")
     uuid = rig.create(Draft(image="busybox", run=True, mounts=[mount])).uuid
     row = rig.settled(uuid)
@@ -50,23 +60,44 @@ def _bring(rig: Rig, scenario: Scenario) -> str:
 
 
 def _do(rig: Rig, scenario: Scenario, uuid: str) -> None:
-    containers = rig.house.services.containers
-    row = rig.row(uuid)
+    services, row = rig.house.services, rig.row(uuid)
     assert row is not None
-    if scenario.action is Action.DELETE:
-        containers.delete(caller(), row, force=False, stop=True)
-    else:
-        containers.act(caller(), row, scenario.action)
+    match scenario.action:
+        case Action.DELETE:
+            services.containers.delete(caller(), row, force=False, stop=True)
+        case Action.UPDATE:
+            services.containers.update(caller(), row, scenario.body or {})
+        case Action.RESIZE_CONTAINER:
+            services.containers.resize(caller(), row, scenario.body or {})
+        case Action.NETWORK_ATTACH:
+            services.networks.create(caller(), "blue")
+            services.networks.attach(caller(), row, AttachRequest(network="blue"))
+        case Action.NETWORK_DETACH:
+            services.networks.detach(caller(), row, "default", None)
+        case Action.COMMIT:
+            domain = "registry.test/" if scenario.params else ""
+            services.images.commit(caller(), row, f"{domain}crash/x", "v1")
+        case action:
+            services.containers.act(caller(), row, action)
 
 
 def _number(passed: list[str], kind: str) -> int:
     return sum(point.startswith(kind) for point in passed)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+#: Step -> the fake, and what of it, that refuses it.
+_REFUSING = {
+    "runtime_start": ("runtime", "start"),
+    "runtime_limits": ("runtime", "update"),
+    "image_push": ("images", "push"),
+}
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=lambda s: s.name)
 def test_the_points_are_those_the_code_passes(scenario: Scenario, tmp_path: Path) -> None:
     passed: list[str] = []
-    with running(tmp_path, Fakes(), checkpoint=passed.append) as rig:
+    settings = quick_settings(push_registries=("*",))
+    with running(tmp_path, Fakes(), settings=settings, checkpoint=passed.append) as rig:
         uuid = _bring(rig, scenario)
         if scenario.action is not Action.CREATE:
             # An operation has ended before the worker has passed its last point.
@@ -75,7 +106,7 @@ def test_the_points_are_those_the_code_passes(scenario: Scenario, tmp_path: Path
             _do(rig, scenario, uuid)
             rig.settled(uuid)
     # The house has stopped: whoever was between the end and the point after it has passed that, too.
-    if scenario.fails:
+    if scenario.fails_at:
         passed = [
             p for p in passed if not p.startswith(("accepted:", "before:", "effect:", "recorded:"))
         ]

@@ -6,7 +6,8 @@ When the service lives again all of them go on together, until each is held at a
 from __future__ import annotations
 
 import pytest
-from tests.crash.scenarios import FORCE, SCENARIOS, Scenario
+from tests.crash import stage
+from tests.crash.scenarios import FORCE, KEEPING, SCENARIOS, Scenario
 from tests.crash.victims import Victim
 from tests.support.house import eventually
 
@@ -15,7 +16,7 @@ from zun.model.lifecycle import Status
 pytestmark = pytest.mark.engine
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *KEEPING], ids=lambda s: s.name)
 def test_two_deaths_at_every_point_at_once(victim: Victim, scenario: Scenario) -> None:
     points = list(scenario.points)
     if scenario.before is Status.CREATING:
@@ -24,12 +25,14 @@ def test_two_deaths_at_every_point_at_once(victim: Victim, scenario: Scenario) -
         requests = [victim.request(scenario, None)] * len(points)
     else:
         uuids = victim.herd(len(points), scenario.before)
+        for uuid in uuids:
+            stage.prepare(victim, scenario, uuid)
         requests = [victim.request(scenario, uuid) for uuid in uuids]
     ran = {uuid: victim.runs(uuid) for uuid in uuids}
 
     victim.park(points)
     asking = victim.ask_all(requests)
-    hold_all(victim, points)
+    victim.hold_all(points)
     # Who was accepted but never answered is held in the request itself.
     for thread in asking:
         if not any(p.startswith("accepted:") for p in points):
@@ -51,17 +54,10 @@ def test_two_deaths_at_every_point_at_once(victim: Victim, scenario: Scenario) -
 
     for uuid in uuids:
         victim.check(scenario, uuid)
+        stage.verify(victim, scenario, uuid)
         if scenario.after is not None:
-            assert victim.ran(uuid, ran.get(uuid, 0) + scenario.seen.get("start", 0))
-
-
-def hold_all(victim: Victim, points: list[str]) -> None:
-    """Waits until somebody stays at each point."""
-    eventually(
-        lambda: sorted(victim.parked) == sorted(points),
-        f"all points are held; not {set(points) - set(victim.parked)}",
-    )
-    victim.settled_or_parked()
+            assert victim.ran(uuid, ran.get(uuid, 0) + (scenario.seen or {}).get("start", 0))
+    stage.clear(victim, scenario)
 
 
 def test_a_forced_delete_takes_the_place_of_a_create_wherever_that_is(victim: Victim) -> None:
@@ -71,7 +67,7 @@ def test_a_forced_delete_takes_the_place_of_a_create_wherever_that_is(victim: Vi
     victim.park(held)
     for _ in held:
         victim.must("POST", "/v1/containers" + create.path, create.body)
-    hold_all(victim, held)
+    victim.hold_all(held)
     uuids = [row["uuid"] for row in victim.rows("SELECT uuid FROM containers")]
     for uuid in uuids:
         victim.must(*victim.request(FORCE, uuid))
@@ -95,10 +91,39 @@ def test_a_forced_delete_takes_the_place_of_an_undo_wherever_that_is(victim: Vic
     victim.park(held)
     for _ in held:
         victim.must("POST", "/v1/containers" + undo.path, undo.body)
-    hold_all(victim, held)
+    victim.hold_all(held)
     for row in victim.rows("SELECT uuid FROM containers"):
         victim.must(*victim.request(FORCE, row["uuid"]))
     victim.kill()
 
     victim.again()
     assert victim.everything() == {}
+
+
+def test_a_forced_delete_takes_the_place_of_a_commit_and_leaves_no_image(victim: Victim) -> None:
+    push = next(scenario for scenario in KEEPING if scenario.name == "push")
+    held = [p for p in push.points if not p.startswith(("accepted:", "settled:"))]
+    uuids = victim.herd(len(held), push.before)
+    victim.park(held)
+    for uuid in uuids:
+        victim.must(*victim.request(push, uuid))
+    victim.hold_all(held)
+    for uuid in uuids:
+        victim.must(*victim.request(FORCE, uuid))
+    victim.kill()
+
+    # And once more, wherever they are on their way back.
+    undone = [f"{point}:commit:{step}" for step in push.steps[:2] for point in ("undo", "undone")]
+    victim.park(undone)
+    victim.start()
+    eventually(lambda: sorted(victim.parked) == sorted(undone), "all points are held")
+    victim.kill()
+
+    victim.again()
+    # Two had done all their steps: their images are there, and are shown.
+    made = victim.rows("SELECT repo, tag, digest FROM images")
+    assert sorted(f"{row['repo']}:{row['tag']}" for row in made) == victim.images()
+    assert len(made) == 2 and all(row["digest"] for row in made)
+    assert [uuid for uuid in uuids if victim.status(uuid)] == []
+    stage.forget_images(victim)
+    victim.clear()

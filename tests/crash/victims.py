@@ -19,6 +19,7 @@ from tests.crash.scenarios import COUNTED, CREATE, Scenario
 from tests.support.house import eventually
 from tests.support.service import PYTHON, Service
 
+from zun.model.image import COMMITTED
 from zun.model.lifecycle import IN_TRANSIT, Status
 from zun.model.names import LABEL_GENERATION, LABEL_HOST, LABEL_UUID, runtime_name
 from zun.model.operation import CLOSED
@@ -42,6 +43,7 @@ class Victim(Service):
     def __init__(self, folder: Path, client: APIClient, **options: Any) -> None:
         self.folder = folder
         self.client = client
+        self.registries: dict[str, str] = {}  # what a scenario calls it -> its domain
         # Wide enough for a herd of containers that all stay at some point; and nothing is tidied up behind our back.
         wide = {"poll_interval": 0.5, "leftover_grace": 3600, "max_in_flight": 30}
         sections = {**options, "compute": {**wide, **options.get("compute", {})}}
@@ -128,7 +130,8 @@ class Victim(Service):
     def request(self, scenario: Scenario, uuid: str | None) -> tuple[str, str, Any]:
         """Method, path and body of a scenario's request."""
         where = f"/v1/containers/{uuid}" if uuid else "/v1/containers"
-        return scenario.method, where + scenario.path, scenario.body
+        path = scenario.path.format(uuid=uuid, **self.registries)
+        return scenario.method, where + path, scenario.body
 
     def must(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's body; it must be a 2xx."""
@@ -193,6 +196,8 @@ class Victim(Service):
                 self.client.remove_container(container["Id"], force=True, v=True)
             for network in self.client.networks(filters=label):
                 self.client.remove_network(network["Id"])
+        for image in self.images():
+            self.client.remove_image(image, force=True)
 
     # ---- looking: the database
 
@@ -217,6 +222,14 @@ class Victim(Service):
     def dead_or_ended(self) -> None:
         """Waits until it dies, or nothing is open and it is healthy."""
         eventually(lambda: self.dead or (self.healthy and not self.open()), "it dies or is done")
+
+    def hold_all(self, points: Sequence[str]) -> None:
+        """Waits until somebody stays at each point."""
+        eventually(
+            lambda: sorted(self.parked) == sorted(points),
+            f"all points are held; not {set(points) - set(self.parked)}",
+        )
+        self.settled_or_parked()
 
     def settled_or_parked(self) -> None:
         """Waits until every operation has ended or stays at a point."""
@@ -295,6 +308,14 @@ class Victim(Service):
         found = self.client.networks(filters=self._mine())
         return sorted(network["Labels"][LABEL_UUID] for network in found)
 
+    def images(self) -> list[str]:
+        """What the engine calls the images that were made of our containers, in whatever place."""
+        projects = self.rows("SELECT project_id FROM project_usage")
+        owners = [f"{COMMITTED}/{row['project_id']}/" for row in projects]
+        domains = [f"{domain}/crash/" for domain in self.registries.values()]
+        names = [tag for image in self.client.images() for tag in image["RepoTags"] or ()]
+        return sorted(name for name in names if name.startswith((*owners, *domains)))
+
     # ---- the verdict
 
     def everything(self) -> dict[str, Any]:
@@ -323,6 +344,11 @@ class Victim(Service):
         claims = {row["container_uuid"]: row for row in self.rows("SELECT * FROM claims")}
         ports = self.rows("SELECT container_uuid, network_uuid FROM ports")
         networks = {row["uuid"] for row in self.rows("SELECT uuid FROM networks")}
+        # Of the others, that a user made, the record stays.
+        own = {row["uuid"] for row in self.rows("SELECT uuid FROM networks WHERE name = 'default'")}
+        images = {
+            f"{row['repo']}:{row['tag']}" for row in self.rows("SELECT repo, tag FROM images")
+        }
         used = self.rows("SELECT mem_used, total_containers FROM hosts")
         sums = [(sum(c["memory"] for c in claims.values()), len(claims))]
         found: dict[str, Any] = {
@@ -332,7 +358,11 @@ class Victim(Service):
             "doubled containers": [uuid for uuid, number in on_engine.items() if number > 1],
             "claims of nobody": sorted(set(claims) - placed),
             "ports of nobody": sorted({p["container_uuid"] for p in ports} - placed),
-            "networks of nobody": sorted(networks - {p["network_uuid"] for p in ports}),
+            "networks of nobody": sorted(own - {p["network_uuid"] for p in ports}),
+            "images of nobody": sorted(set(self.images()) - images),
+            "images that never came": [
+                row["repo"] for row in self.rows("SELECT repo FROM images WHERE image_id IS NULL")
+            ],
             "engine networks of nobody": sorted(set(self.engine_networks()) - networks),
             "files of nobody": sorted(set(self.files()) - placed),
             "wrong sums": [] if [tuple(row) for row in used] in (sums, []) else [*used, sums],
@@ -350,15 +380,17 @@ class Victim(Service):
         assert shown is not None
         operation = self.last_operation(uuid)
         ended = (shown["status"], shown["task_state"], operation["state"], operation["error"])
-        if scenario.fails:
+        if scenario.fails_at:
             assert ended[:3] == (scenario.after, None, "failed"), ended
             assert shown["status_reason"] == operation["error"] != "", ended
-            assert self.inspect(uuid) is None
-            return
-        assert ended == (scenario.after, None, "done", None)
-        self.check_one(uuid)
+            if scenario.after is Status.ERROR:
+                assert self.inspect(uuid) is None
+                return
+        else:
+            assert ended == (scenario.after, None, "done", None)
+        self.check_one(uuid, scenario.networks)
 
-    def check_one(self, uuid: str) -> None:
+    def check_one(self, uuid: str, networks: int = 1) -> None:
         """Exactly one container of this row, whole."""
         raw = self.inspect(uuid)
         assert raw is not None
@@ -369,9 +401,11 @@ class Victim(Service):
         assert raw["RestartCount"] == 0
         assert uuid in self.files()
         mine = self.rows("SELECT address FROM ports WHERE container_uuid = ?", uuid)
-        assert len(mine) == len(json.loads(row["addresses"])) == 1
+        assert len(mine) == len(json.loads(row["addresses"])) == networks
         asked = [
             n["IPAMConfig"]["IPv4Address"] for n in raw["NetworkSettings"]["Networks"].values()
         ]
-        assert asked == [mine[0]["address"]]
-        assert len(self.rows("SELECT * FROM claims WHERE container_uuid = ?", uuid)) == 1
+        assert sorted(asked) == sorted(port["address"] for port in mine)
+        [claim] = self.rows("SELECT * FROM claims WHERE container_uuid = ?", uuid)
+        given = (raw["HostConfig"]["NanoCpus"] / 1e9, raw["HostConfig"]["Memory"] >> 20)
+        assert (row["cpu"], row["memory"]) == (claim["cpu"], claim["memory"]) == given

@@ -44,10 +44,12 @@ def random_tar(size: int) -> bytes:
     return buffer.getvalue()
 
 
-def import_image(client: APIClient, data: bytes, repository: str, tag: str) -> str:
+def import_image(client: APIClient, data: bytes, repository: str, tag: str, *changes: str) -> str:
     """Puts a root file system into the engine as repository:tag; returns the image's id."""
     # The engine answers with lines of progress; what matters is what it has afterwards.
-    client.import_image_from_data(data, repository=repository, tag=tag, changes=['CMD ["sh"]'])
+    client.import_image_from_data(
+        data, repository=repository, tag=tag, changes=['CMD ["sh"]', *changes]
+    )
     return str(client.inspect_image(f"{repository}:{tag}")["Id"])
 
 

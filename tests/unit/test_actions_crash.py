@@ -14,8 +14,7 @@ from tests.support.lab import soon
 
 from zun.model.container import Container
 from zun.model.names import network_name
-from zun.service.networks import AttachRequest
-from zun.store import hosts, images, networks
+from zun.store import hosts, networks
 from zun.work.runner import RunnerSettings
 
 
@@ -95,19 +94,6 @@ def _agreed(rig: Rig, uuid: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "point", ["before", "effect", "recorded"], ids=lambda p: f"{p}:network_attach"
-)
-def test_a_network_comes_once(tmp_path: Path, point: str) -> None:
-    with dying_at(tmp_path, f"{point}:network_attach:network_connect") as rig:
-        row = started(rig)
-        blue = rig.house.services.networks.create(caller(), "blue")
-        rig.house.services.networks.attach(caller(), row, AttachRequest(network="blue"))
-        rig.settled(row.uuid)
-        assert blue.uuid in _agreed(rig, row.uuid)
-        assert len(_agreed(rig, row.uuid)) == 2
-
-
-@pytest.mark.parametrize(
     "point",
     [
         "effect:network_detach:network_disconnect",
@@ -122,16 +108,3 @@ def test_a_network_goes_wholly(tmp_path: Path, point: str) -> None:
         rig.settled(row.uuid)
         assert _agreed(rig, row.uuid) == set()
         assert list(rig.fakes.networks.list_networks(soon())) == []
-
-
-@pytest.mark.parametrize(
-    "point", ["effect:commit:runtime_commit", "recorded:commit:runtime_commit"]
-)
-def test_a_commit_ends_with_its_image(tmp_path: Path, point: str) -> None:
-    with dying_at(tmp_path, point) as rig:
-        row = started(rig)
-        image = rig.house.services.images.commit(caller(), row, "mine", "v1")
-        rig.settled(row.uuid)
-        with rig.db.read() as conn:
-            made = images.get(conn, image.uuid)
-        assert made is not None and made.image_id is not None

@@ -71,6 +71,7 @@ VERSIONS: tuple[Version, ...] = tuple(
         43,  # `Idempotency-Key` on create
         44,  # `max_run_time` on create, and shown
         45,  # `timeout` of execute, by a 307; the command is killed when the client leaves
+        46,  # `digest` of images
     )
 )
 
@@ -84,6 +85,7 @@ LATER = Version(1, 42)
 IDEMPOTENCY = Version(1, 43)
 MAX_RUN_TIME = Version(1, 44)
 EXEC_TIMEOUT = Version(1, 45)
+IMAGE_DIGEST = Version(1, 46)
 
 MIN_VERSION = VERSIONS[0]
 MAX_VERSION = VERSIONS[-1]

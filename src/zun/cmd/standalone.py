@@ -117,6 +117,8 @@ def serve(
     Else the process ends with 1 at once; the next start resumes them. `checkpoint` is for crash tests.
     Raises AlreadyRunning; CredentialsError: a key is missing or wrong; OSError: an address is taken.
     """
+    # There are no other users to be kept from a registry of this machine's network.
+    conf.set_default("push_registries", ["*"], group="docker")
     state = Path(conf.state_path)
     lock = _lock(state)
     credentials.ensure(state)

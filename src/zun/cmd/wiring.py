@@ -292,6 +292,7 @@ def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSet
         token_seconds=conf.websocket_proxy.token_seconds,
         session_limit=conf.websocket_proxy.session_limit or None,
         idle_limit=conf.websocket_proxy.idle_limit or None,
+        push_registries=tuple(conf.docker.push_registries),
     )
 
 

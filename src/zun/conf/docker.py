@@ -41,4 +41,12 @@ OPTS: list[cfg.Opt] = [
         min=1024,
         help="Most log output, in bytes, returned by one request; the oldest is cut off.",
     ),
+    cfg.ListOpt(
+        "push_registries",
+        default=[],
+        help="Registries to which a commit may send an image: domains (`registry.example.com:5000`), with "
+        "`*` for any part. Empty: none; zun-standalone: `*`, unless this is set. Hosts reach what users can't, "
+        "and push in their name: in a cloud, never name a registry that other users' containers, "
+        "or the cloud itself, take images from and that asks for no password.",
+    ),
 ]

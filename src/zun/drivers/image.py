@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from zun.drivers.deadline import Deadline
 from zun.drivers.runtime import Progress
@@ -61,7 +61,8 @@ class ImageSource(Protocol):
         {"status", "current", "total"} (bytes) at most about once a second. A waiter whose deadline is cancelled
         leaves (Conflict); the transfer goes on for the others. NotFound: no such image, or policy never and not
         present. Rejected: access denied. Unavailable: the registry does not answer.
-        A reference by digest gets exactly these bytes.
+        A reference by digest gets exactly these bytes. An image that was made of a container here is not what a name of
+        a registry means, whatever the host calls it, unless that registry has it.
     search: what the registry says, at most `limit`.
     remove: absent = success; Conflict if a container uses it.
     """
@@ -77,3 +78,30 @@ class ImageSource(Protocol):
     ) -> Image: ...
     def search(self, term: str, limit: int, deadline: Deadline) -> Sequence[Mapping[str, Any]]: ...
     def remove(self, reference: str, deadline: Deadline) -> None: ...
+
+
+@runtime_checkable
+class CanPush(Protocol):
+    """Sends an image the host has to a registry.
+
+    meant: the `runtime_ref` of what a name means on this host now; None = nothing.
+    push: sends `source`, which names an image on this host, to the registry of `reference`, which has a tag, and
+        returns the digest the registry gives. Twice is harmless. NotFound: there is no `source`. Rejected: access
+        denied, or the registry takes no such thing. Unavailable: it does not answer. `progress` as of `ensure`. Who
+        cancels ends it (Conflict). The host may call the image by `reference` until `withdraw`.
+    withdraw: ends that: `reference` means `former` again (a `runtime_ref`; None = nothing), unless it means something
+        else by now. Done twice, or where nothing was pushed, it changes nothing.
+    """
+
+    def meant(self, reference: Reference, deadline: Deadline) -> str | None: ...
+    def push(
+        self,
+        source: str,
+        reference: Reference,
+        credentials: Credentials | None,
+        progress: Progress,
+        deadline: Deadline,
+    ) -> str: ...
+    def withdraw(
+        self, source: str, reference: Reference, former: str | None, deadline: Deadline
+    ) -> None: ...

@@ -27,14 +27,19 @@ def _refuse() -> Rejected:
     )
 
 
-def _names_domain(first: str) -> bool:
+def domain_of(text: str) -> str | None:
+    """The registry that a reference names; None where it is the usual one's."""
+    first, slash, _ = text.partition("/")
+    return first if slash and _is_domain(first) else None
+
+
+def _is_domain(first: str) -> bool:
     return first == "localhost" or any(c in first for c in ".:[") or first.lower() != first
 
 
 def with_domain(text: str, domain: str) -> str:
     """`text` where it names a domain itself, else the same image at `domain` (which may go on with a path)."""
-    first, slash, _ = text.partition("/")
-    return text if slash and _names_domain(first) else f"{domain}/{text}"
+    return text if domain_of(text) else f"{domain}/{text}"
 
 
 def parse(text: str) -> Reference:
@@ -47,7 +52,7 @@ def parse(text: str) -> Reference:
         raise _refuse()
     domain = ""
     first, slash, remainder = rest.partition("/")
-    if slash and _names_domain(first):
+    if slash and _is_domain(first):
         domain, rest = first, remainder
         if not _DOMAIN.fullmatch(domain):
             raise _refuse()

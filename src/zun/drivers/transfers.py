@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 EVERY = 1.0  # seconds between two reports to one waiter
 LOOK = 0.2  # seconds until a waiter notices that it is cancelled
 
+#: The engine's words of a layer that moves, and of one that is where it was to go.
+_MOVING = frozenset({"Downloading", "Pushing"})
+_MOVED = frozenset({"Download complete", "Pull complete", "Pushed"})
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Key:
@@ -29,35 +33,58 @@ class Key:
     always: bool
 
 
-class Transfer:
-    """One pull: its progress over all layers, and its end."""
+class Tally:
+    """How far a pull or a push is, over all layers; from any thread."""
 
-    def __init__(self, key: Key, reference: Reference) -> None:
-        self.key, self.reference = key, reference
-        self._changed = threading.Condition()
-        self._layers: dict[str, tuple[int, int]] = {}  # layer -> bytes here, bytes in all
-        self._status = "Pulling"
-        self._image: Image | None = None
-        self._error: BaseException | None = None
+    def __init__(self, status: str) -> None:
+        self._lock = threading.Lock()
+        self._layers: dict[str, tuple[int, int]] = {}  # layer -> bytes moved, bytes in all
+        self._status = status
 
     def saw(self, line: Mapping[str, Any]) -> None:
         """Takes in one line of the engine's progress."""
         detail = line.get("progressDetail") or {}
         layer, status = str(line.get("id") or ""), str(line.get("status") or "")
-        with self._changed:
-            if status == "Downloading" and detail.get("total"):
+        with self._lock:
+            if status in _MOVING and detail.get("total"):
                 self._layers[layer] = (int(detail.get("current") or 0), int(detail["total"]))
-            elif status in ("Download complete", "Pull complete") and layer in self._layers:
+            elif status in _MOVED and layer in self._layers:
                 total = self._layers[layer][1]
                 self._layers[layer] = (total, total)
             self._status = status or self._status
 
     def snapshot(self) -> Mapping[str, Any]:
         """How far it is, for `Progress`."""
-        with self._changed:
-            current = sum(now for now, _ in self._layers.values())
+        with self._lock:
+            # An engine sends a little more than it said it would.
+            current = sum(min(now, all_) for now, all_ in self._layers.values())
             total = sum(all_ for _, all_ in self._layers.values())
             return {"status": self._status, "current": current, "total": total}
+
+
+class Teller:
+    """Hands on how far it is, now and then."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._told = time.monotonic()
+
+    def __call__(self, tally: Tally) -> None:
+        """Tells, if it is time to."""
+        if time.monotonic() - self._told >= EVERY:
+            self._told = time.monotonic()
+            self._progress(tally.snapshot())
+
+
+class Transfer:
+    """One pull: its progress over all layers, and its end."""
+
+    def __init__(self, key: Key, reference: Reference) -> None:
+        self.key, self.reference = key, reference
+        self.tally = Tally("Pulling")
+        self._changed = threading.Condition()
+        self._image: Image | None = None
+        self._error: BaseException | None = None
 
     def end(self, image: Image | None, error: BaseException | None) -> None:
         """Wakes all waiters with the image or the error."""
@@ -90,13 +117,11 @@ class Transfers:
     def join(self, key: Key, reference: Reference, progress: Progress, deadline: Deadline) -> Image:
         """Waits for the transfer of `key`, begun if there is none. Conflict: cancelled. TimedOut: too late."""
         transfer = self._transfer(key, reference)
-        told = time.monotonic()
+        tell = Teller(progress)
         while (image := transfer.wait(deadline.left(LOOK))) is None:
             if deadline.cancelled():
                 raise errors.Conflict("the one who asked for the image no longer wants it")
-            if time.monotonic() - told >= EVERY:
-                told = time.monotonic()
-                progress(transfer.snapshot())
+            tell(transfer.tally)
         return image
 
     def _transfer(self, key: Key, reference: Reference) -> Transfer:

@@ -18,7 +18,8 @@ _PLAIN_PROJECT = re.compile(r"[0-9a-f]{32}")
 class HostImage:
     """One row of `images`. `repo` and `tag` (a digest, where one was asked for) are what the engine knows it by.
 
-    `image_id`, `size` (bytes) and `digest` are None until it is there.
+    `image_id`, `size` (bytes) and `digest` are None until it is there. `registry` is the domain in the name of an
+    image made of a container; where it was sent there, `digest` is what that registry calls it.
     """
 
     id: int = 0
@@ -31,6 +32,7 @@ class HostImage:
     image_id: str | None = None
     size: int | None = None
     digest: str | None = None
+    registry: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -51,7 +53,8 @@ def committed(project_id: str, domain: str, path: str) -> str:
     owner = project_id
     if not _PLAIN_PROJECT.fullmatch(project_id):
         owner = hashlib.sha256(project_id.encode()).hexdigest()[:40]
-    place = f"{domain.lower().replace(':', '__')}/" if domain else ""
+    # An engine lets no path have all the letters of a domain; the dot keeps it apart from every path.
+    place = f"at.{hashlib.sha256(domain.lower().encode()).hexdigest()[:16]}/" if domain else ""
     return f"{COMMITTED}/{owner}/{place}{path}"
 
 
@@ -60,6 +63,11 @@ def is_committed(domain: str, path: str) -> bool:
     return not domain and (path == COMMITTED or path.startswith(f"{COMMITTED}/"))
 
 
-def shown_repo(repo: str) -> str:
+def shown_repo(image: HostImage) -> str:
     """The repository as its user named it."""
-    return repo.split("/", 2)[2] if repo.startswith(f"{COMMITTED}/") else repo
+    if not image.repo.startswith(f"{COMMITTED}/"):
+        return image.repo
+    path = image.repo.split("/", 2)[2]
+    if image.registry is None:
+        return path
+    return f"{image.registry}/{path.partition('/')[2] if path.startswith('at.') else path}"

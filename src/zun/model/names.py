@@ -16,6 +16,9 @@ LABEL_PROJECT = "org.openstack.zun.project"
 LABEL_GENERATION = "org.openstack.zun.generation"
 LABEL_HOST = "org.openstack.zun.host"
 
+#: Label of an image that was made of a container, and of whatever is made of that.
+LABEL_COMMITTED = "org.openstack.zun.committed"
+
 
 def runtime_name(container_uuid: str) -> str:
     """The engine's name of a container (contract 13.1-23)."""

@@ -17,6 +17,10 @@ IMAGE = "image"
 #: Actions that leave no record for users (contract 9).
 UNRECORDED = frozenset({Action.UPDATE, Action.RESIZE_CONTAINER})
 
+#: Actions that leave something a delete of the container does not take away: one that takes their place waits until
+#: they are undone.
+OUTLIVING = frozenset({Action.COMMIT})
+
 #: The queue any conductor may take from. Every other queue is a host's: see `host_queue`.
 CONDUCTOR_QUEUE = "@conductor"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -12,17 +13,18 @@ from sqlalchemy.engine import Connection
 from zun.bus import Bus
 from zun.drivers.errors import DriverError
 from zun.drivers.image import Reference
-from zun.drivers.references import parse
+from zun.drivers.references import domain_of, parse
 from zun.model.container import Container
 from zun.model.image import HostImage, committed, is_committed
 from zun.model.lifecycle import Action
 from zun.model.names import new_uuid, uuid_or_none
 from zun.service.caller import Caller
 from zun.service.containers import asker
-from zun.service.errors import Conflict, Invalid, NotFound, Unavailable
+from zun.service.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from zun.service.intents import Intents, guard
 from zun.service.queries import ListQuery
 from zun.service.questions import Questions
+from zun.service.registries import registry_for
 from zun.service.settings import ServiceSettings
 from zun.store import hosts, images
 from zun.store.database import Database
@@ -53,6 +55,7 @@ class Images:
         self._questions = Questions(db, bus, settings.ask_seconds)
         self._intents = intents
         self._down_after: timedelta = settings.down_after
+        self._push_registries = settings.push_registries
         self._clock = clock
 
     # ---- reading
@@ -107,32 +110,64 @@ class Images:
 
     def delete(self, caller: Caller, image: HostImage) -> None:
         """Accepts that an image goes, the record and the host's copy. Raises Conflict: something is under way."""
-        self._intents.image(asker(caller), Action.IMAGE_DELETE, {}, lambda conn: image)
+
+        def prepare(conn: Connection) -> HostImage:
+            if image.image_id is None and is_committed("", image.repo):
+                raise Conflict(f"Image {image.uuid} is just being made; delete it when it is.")
+            return image
+
+        self._intents.image(asker(caller), Action.IMAGE_DELETE, {}, prepare)
 
     def commit(self, caller: Caller, container: Container, repository: str, tag: str) -> HostImage:
-        """Accepts that a container becomes an image on its host, for its own project only (decision 0007)."""
+        """Accepts that a container becomes an image on its host, for its own project only (decision 0007).
+
+        A `repository` that names a registry, by its domain or by the uuid of one of the project's, is sent there, too
+        (decision 0012). Raises Forbidden: not to that one; Conflict: nobody can say as whom.
+        """
         guard(Action.COMMIT, container)
+        if "/" in tag:
+            raise Invalid(
+                "tag: must be a tag. Some clients take the port of a registry for one: name a registry of your "
+                "project by its uuid instead (`<uuid>/team/app:v1`)."
+            )
+        with self._db.read() as conn:
+            repository, registry = registry_for(conn, container, repository)
         named = _reference("repository", f"{repository}:{tag}")
         repo = committed(container.project_id, named.domain, named.path)
         if named.digest or len(repo) > _REPO_LIMIT or "[" in named.domain:
             raise Invalid("repository: this name can't be given to an image made of a container.")
-        host = container.host or ""
+        host, domain = container.host or "", domain_of(repository)
+        if domain:
+            self._check_push(domain)
         with self._db.read() as conn:
             known = images.find(conn, repo, named.tag, host)
-        image = known or self._row(container.project_id, caller.user_id, host, repo, named.tag)
+        image = known or replace(
+            self._row(container.project_id, caller.user_id, host, repo, named.tag), registry=domain
+        )
 
         def admit(conn: Connection, row: Container) -> None:
             there = images.find(conn, repo, named.tag, host)
             if there is None:
                 images.insert(conn, image)
-            elif there.uuid != image.uuid:
+            elif there.uuid != image.uuid or there.image_id is None:
                 raise Conflict(
                     f"An image {repository}:{tag} is just being made of another container."
                 )
 
-        params = {"repo": repo, "tag": named.tag, "image": image.uuid}
+        params: dict[str, Any] = {"repo": repo, "tag": named.tag, "image": image.uuid}
+        if domain:
+            params |= {"push": f"{repository}:{named.tag}", "registry": registry and registry.uuid}
         self._intents.act(asker(caller), container.uuid, Action.COMMIT, params, admit=admit)
         return image
+
+    def _check_push(self, domain: str) -> None:
+        if any(fnmatchcase(domain.lower(), pattern.lower()) for pattern in self._push_registries):
+            return
+        allowed = ", ".join(self._push_registries) or "none"
+        raise Forbidden(
+            f"repository: images may not be sent to {domain} from here, only to: {allowed}. Without a domain "
+            "the image is kept on the container's host; the operator's [docker] push_registries says more."
+        )
 
     def _row(self, project_id: str, user_id: str, host: str, repo: str, tag: str) -> HostImage:
         return HostImage(

@@ -20,6 +20,7 @@ from zun.model.operation import (
     CONDUCTOR_QUEUE,
     CONTAINER,
     IMAGE,
+    OUTLIVING,
     EventKind,
     Operation,
     OperationState,
@@ -189,6 +190,8 @@ class Intents:
         if busy is None:
             return OperationState.PENDING, None
         operations.supersede(conn, busy)
+        if busy.action in OUTLIVING:
+            return OperationState.WAITING, busy.uuid
         if busy.state in CLAIMABLE or busy.state is OperationState.WAITING:
             now = self._clock()
             gone = replace(busy, version=busy.version + 1)
@@ -236,5 +239,5 @@ class Intents:
 
     def _tell(self, operation: Operation) -> None:
         self._checkpoint(f"accepted:{operation.action}")
-        if operation.state is OperationState.PENDING:
-            self._bus.nudge(operation.queue)
+        # Also where it waits: what it waits for may have to be taken up again.
+        self._bus.nudge(operation.queue)

@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from zun.drivers.references import HUB, domain_of
+from zun.model.container import Container
 from zun.model.names import new_uuid, uuid_or_none
 from zun.model.registry import Registry
 from zun.service.caller import Caller
@@ -49,6 +51,42 @@ def find(conn: Connection, caller: Caller, ident: str, field: str = "") -> Regis
     if len(found) > 1:
         raise Conflict(f"{field}Several registries are named {ident!r}; use a uuid.")
     return found[0]
+
+
+def registry_for(
+    conn: Connection, container: Container, repository: str
+) -> tuple[str, Registry | None]:
+    """The repository an image of a container is sent to, and the registry as whose user; None = as nobody.
+
+    `repository` begins with the uuid of a registry of the container's project, or with a domain. Of a domain it is the
+    container's own registry, else the one of its project that has a user and says most of the name. Raises Conflict
+    where that is not one.
+    """
+    first, _, path = repository.partition("/")
+    if path and uuid_or_none(first) == first:
+        one = registries.get(conn, first)
+        if one is not None and one.project_id == container.project_id:
+            return f"{one.domain.rstrip('/')}/{path}", one
+    domain = domain_of(repository)
+    if domain is None:
+        return repository, None
+    fitting: dict[int, list[Registry]] = {}
+    for registry in registries.at(
+        conn, container.project_id, HUB if domain in HUB else frozenset({domain})
+    ):
+        place = registry.domain.partition("/")[2].rstrip("/")
+        if not registry.username or (place and not path.startswith(f"{place}/")):
+            continue
+        if registry.uuid == container.registry_id:
+            return repository, registry
+        fitting.setdefault(len(place), []).append(registry)
+    best = fitting[max(fitting)] if fitting else []
+    if len(best) > 1:
+        raise Conflict(
+            f"repository: your project has several registries for {best[0].domain}; name the one to use by its uuid "
+            f"instead of its domain ({best[0].uuid}/...)."
+        )
+    return repository, best[0] if best else None
 
 
 class Registries:

@@ -48,3 +48,4 @@ class ServiceSettings:
     token_seconds: int = 60
     session_limit: int | None = 86_400  # seconds a session may take; None = any
     idle_limit: int | None = 3_600  # seconds without a byte; None = any
+    push_registries: Sequence[str] = ()  # patterns of domains

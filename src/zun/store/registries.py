@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -46,6 +46,17 @@ def find(conn: Connection, name: str, project_id: str | None, most: int = 2) -> 
     if project_id is not None:
         query = query.where(registries.c.project_id == project_id)
     return [_value(row) for row in conn.execute(query)]
+
+
+def at(conn: Connection, project_id: str, domains: Collection[str]) -> list[Registry]:
+    """The project's registries of these domains, whatever path follows."""
+    mine = [
+        (registries.c.domain == domain)
+        | registries.c.domain.startswith(f"{domain}/", autoescape=True)
+        for domain in sorted(domains)
+    ]
+    query = _SELECT.where(registries.c.project_id == project_id, sa.or_(*mine))
+    return [_value(row) for row in conn.execute(query.order_by(registries.c.id))]
 
 
 def page(

@@ -322,6 +322,7 @@ images = sa.Table(
     sa.Column("image_id", sa.String(144)),
     sa.Column("size", sa.BigInteger),
     sa.Column("digest", sa.String(255)),
+    sa.Column("registry", sa.String(255)),  # the domain in the name of an image made of a container
     sa.Column("created_at", _TIME, nullable=False),
     sa.Column("updated_at", _TIME),
     sa.UniqueConstraint("repo", "tag", "host"),

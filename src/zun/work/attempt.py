@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError, TimedOut
 from zun.model.lifecycle import Status
-from zun.model.operation import EventKind, Operation, OperationState
+from zun.model.operation import OUTLIVING, EventKind, Operation, OperationState
 from zun.store import operations
 from zun.work.context import Env, Recording, StepContext
 from zun.work.metrics import WorkMetrics
@@ -76,13 +76,24 @@ class Attempt:
             row = self._subject.load(conn, operation.container_uuid)
         if row is None:
             return self._cancel(lambda conn: self._subject.gone(conn, operation.container_uuid))
-        if operation.cancelling:
+        if operation.cancelling and not self._outlives():
             return self._cancel(lambda conn: None)  # its successor does what is to be done
+        if operation.cancelling and operation.state is OperationState.RUNNING:
+            return self._turn_round("A delete of the container took its place.")
         if operation.state is OperationState.UNDOING:
             return self._undo_one(row) if operation.position else self._settle(row)
         if operation.position == len(operation.steps):
             return self._settle(row)
         return self._do_one(row, operation.steps[operation.position])
+
+    def _outlives(self) -> bool:
+        """Whether there may be something that the delete which takes its place would leave."""
+        operation = self._operation
+        if operation.action not in OUTLIVING:
+            return False
+        if operation.state is OperationState.UNDOING:
+            return operation.position > 0
+        return operation.position < len(operation.steps)
 
     # ---- forward
 
@@ -158,17 +169,21 @@ class Attempt:
             "%s of %s %s failed at %s: %s",
             operation.action, operation.resource, operation.container_uuid, name, error.public,
         )  # fmt: skip
+        return self._turn_round(error.public, failed=name)
+
+    def _turn_round(self, why: str, *, failed: str | None = None) -> Written:
+        operation, now = self._operation, self._env.clock()
         with self._env.db.write() as conn:
-            # The step that failed is undone too: whether its effect took place is not known.
+            # The step it is at is undone too: whether its effect took place is not known.
             new = operations.change(
                 conn, operation, state=OperationState.UNDOING, position=operation.position + 1,
-                error=error.public, attempts=0,
+                error=why, attempts=0,
             )  # fmt: skip
             if new is None:
                 return Outcome.FENCED, None
-            operations.tell(
-                conn, new, EventKind.STEP_FAILED, now, step=name, detail={"error": error.public}
-            )
+            if failed is not None:
+                detail = {"error": why}
+                operations.tell(conn, new, EventKind.STEP_FAILED, now, step=failed, detail=detail)
         return Outcome.STEPPED, new
 
     def _wait(

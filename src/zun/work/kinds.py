@@ -29,6 +29,7 @@ NETWORK_DISCONNECT = "network_disconnect"
 NETWORK_LEAVE = "network_leave"
 RUNTIME_COMMIT = "runtime_commit"
 COMMIT_RECORD = "commit_record"
+IMAGE_PUSH = "image_push"
 IMAGE_PULL = "image_pull"
 IMAGE_REMOVE = "image_remove"
 
@@ -43,7 +44,6 @@ _FIXED: Mapping[Action, Sequence[str]] = {
     Action.RESIZE_CONTAINER: (RUNTIME_LIMITS, CLAIM),
     Action.NETWORK_ATTACH: (NETWORK_CONNECT,),
     Action.NETWORK_DETACH: (NETWORK_DISCONNECT, NETWORK_LEAVE),
-    Action.COMMIT: (RUNTIME_COMMIT, COMMIT_RECORD),
     Action.IMAGE_PULL: (IMAGE_PULL,),
     Action.IMAGE_DELETE: (IMAGE_REMOVE,),
 }
@@ -55,7 +55,7 @@ def steps_of(
     """The steps of an operation, from the request's parameters and the container's status at acceptance.
 
     `params`: create `run` and `mounts`; delete `stop`; rebuild `start`, where it should not follow
-    the status. Raises KeyError for an action that has no operation.
+    the status; commit `push`. Raises KeyError for an action that has no operation.
     """
     running = status is Status.RUNNING
     if action is Action.CREATE:
@@ -70,4 +70,7 @@ def steps_of(
         # Also where it does not run yet: a start may be in flight, and stopping what is stopped costs nothing.
         stop = [RUNTIME_STOP] if params.get("stop") else []
         return [*stop, RUNTIME_REMOVE, PORTS_RELEASE, FILES_RELEASE]
+    if action is Action.COMMIT:
+        push = [IMAGE_PUSH] if params.get("push") else []
+        return [RUNTIME_COMMIT, *push, COMMIT_RECORD]
     return _FIXED[action]

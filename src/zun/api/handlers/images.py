@@ -33,13 +33,13 @@ def list_all(call: Call) -> Answer:
         not_found=_SLUG,
     )
     rows = call.services.images.list(call.caller, query)
-    items = [views.image(row, call.urls) for row in rows]
+    items = [views.image(row, call.urls, call.version) for row in rows]
     return Answer(200, {"images": items, "next": next_link(call.urls, "images", rows, query)})
 
 
 def show(call: Call) -> Answer:
     """GET /images/{image}."""
-    return Answer(200, views.image(_image(call, "image:get_one"), call.urls))
+    return Answer(200, views.image(_image(call, "image:get_one"), call.urls, call.version))
 
 
 def pull(call: Call) -> Answer:
@@ -55,7 +55,7 @@ def pull(call: Call) -> Answer:
     )
     image = call.services.images.pull(call.caller, request)
     location = {"Location": call.urls.resource("images", image.uuid)}
-    return Answer(202, views.image(image, call.urls), location)
+    return Answer(202, views.image(image, call.urls, call.version), location)
 
 
 def delete(call: Call) -> Answer:

@@ -39,9 +39,9 @@ def commit(engine: Engine, name: str, repository: str, tag: str, deadline: Deadl
     reference = f"{repository}:{tag}"
     before = _image(engine, reference, deadline)
     with engine.call("make an image of the container", deadline, most=deadline.left()) as client:
-        client.commit(
-            name, repository=repository, tag=tag, changes=[f'LABEL {key}=""' for key in _BLANK]
-        )
+        labels = [f'LABEL {key}=""' for key in _BLANK]
+        labels.append(f'LABEL {names.LABEL_COMMITTED}="yes"')
+        client.commit(name, repository=repository, tag=tag, changes=labels)
     made = _image(engine, reference, deadline)
     if made is None:
         raise errors.Unavailable("the image was removed as soon as it was made")

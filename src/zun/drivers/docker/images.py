@@ -1,66 +1,23 @@
-"""The image source that pulls from registries through a Docker engine."""
+"""The image source of registries, through a Docker engine."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import docker.auth
-
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
-from zun.drivers.docker.client import Engine, answered, clean
+from zun.drivers.docker import push
+from zun.drivers.docker.client import Engine, answered
+from zun.drivers.docker.registries import SILENCE, header, name_of, refused, words_of
 from zun.drivers.image import Credentials, Image, PullPolicy, Reference
 from zun.drivers.references import parse
 from zun.drivers.runtime import Progress
 from zun.drivers.transfers import Key, Transfer, Transfers
 
-log = logging.getLogger(__name__)
-
-SILENCE = 300.0  # seconds a transfer may show no progress
-HUB_ADDRESS = "https://index.docker.io/v1/"
-
-#: What engines and registries say, in lower case, in the order it is looked for. There is no code: the engine gives one
-#: status (404 or 500) or none (within a transfer) and the registry's words. Read here and nowhere else.
-_WORDS: Sequence[tuple[str, type[errors.DriverError]]] = (
-    ("toomanyrequests", errors.Unavailable),
-    ("no matching manifest", errors.Rejected),
-    (
-        "does not exist or may require",
-        errors.NotFound,
-    ),  # the Hub does not tell a private image from none
-    ("manifest unknown", errors.NotFound),
-    ("name unknown", errors.NotFound),
-    ("unauthorized", errors.Rejected),
-    ("no basic auth credentials", errors.Rejected),
-    ("authentication required", errors.Rejected),
-    ("access denied", errors.Rejected),
-    ("access to the resource is denied", errors.Rejected),
-    ("forbidden", errors.Rejected),
-    ("unsupported media type", errors.Rejected),
-    ("media type", errors.Rejected),
-    ("not found", errors.NotFound),
-)
-
-
-def pull_error(
-    reference: Reference, error: errors.DriverError | None, text: str
-) -> errors.DriverError:
-    """The error of a pull that failed with `text`, or at once with `error`."""
-    low = text.lower()
-    kind = next((kind for words, kind in _WORDS if words in low), None)
-    if kind is None and error is not None:
-        return error
-    if kind is errors.NotFound:
-        return kind(f"there is no image {reference}, or it is private")
-    if kind is errors.Rejected:
-        return kind(f"the registry refuses the image {reference}: {clean(text)}")
-    return errors.Unavailable(f"cannot pull the image {reference}: {clean(text)}")
-
 
 class DockerImages:
-    """ImageSource on one engine. See the contract in `zun.drivers.image`.
+    """ImageSource and CanPush on one engine. See the contract in `zun.drivers.image`.
 
     A pull with credentials is shared only by those who show the same ones. With the policy "ifnotpresent" an image
     the host has is used by whoever names it, as every engine does; whoever must have access checked asks "always".
@@ -108,6 +65,25 @@ class DockerImages:
         except errors.NotFound:
             return
 
+    def meant(self, reference: Reference, deadline: Deadline) -> str | None:
+        image = self._present(reference, deadline)
+        return None if image is None else image.runtime_ref
+
+    def push(
+        self,
+        source: str,
+        reference: Reference,
+        credentials: Credentials | None,
+        progress: Progress,
+        deadline: Deadline,
+    ) -> str:
+        return push.push(self._engine, source, reference, credentials, progress, deadline)
+
+    def withdraw(
+        self, source: str, reference: Reference, former: str | None, deadline: Deadline
+    ) -> None:
+        push.withdraw(self._engine, source, reference, former, deadline)
+
     def _present(self, reference: Reference, deadline: Deadline) -> Image | None:
         try:
             with self._engine.call("look for the image", deadline) as client:
@@ -115,7 +91,7 @@ class DockerImages:
                 raw = inspect(str(reference))
         except errors.NotFound:
             return None
-        return _image(reference, raw)
+        return _image(reference, raw) if push.vouched(reference, raw) else None
 
     def _pull(self, transfer: Transfer) -> Image:
         """Runs in the transfer's own thread. No deadline of one waiter: it is shared, and ends by itself."""
@@ -135,26 +111,22 @@ class DockerImages:
 
     def _stream(self, transfer: Transfer) -> None:
         reference = transfer.reference
-        params = {"fromImage": _name(reference), "tag": reference.digest or reference.tag}
-        # Always a header: nobody's credentials are sent as an empty object, never the operator's own from ~/.docker.
-        who: Any = docker.auth.encode_header(_auth(reference, transfer.key.credentials))
+        params = {"fromImage": name_of(reference), "tag": reference.digest or reference.tag}
         try:
             with (
                 self._engine.call("pull the image", most=SILENCE) as client,
                 client.open(
-                    "POST", "/images/create", params=params, headers={"X-Registry-Auth": who}
+                    "POST",
+                    "/images/create",
+                    params=params,
+                    headers=header(reference, transfer.key.credentials),
                 ) as stream,
             ):
                 failure = _follow(transfer, stream.lines())
         except (errors.NotFound, errors.Rejected, errors.Conflict, errors.Unavailable) as e:
-            raise pull_error(reference, e, _registry_words(e)) from None
+            raise refused("pull", reference, e, words_of(e)) from None
         if failure is not None:
-            raise pull_error(reference, None, failure)
-
-
-def _registry_words(error: errors.DriverError) -> str:
-    """What the engine said, unless it said nothing because it is away."""
-    return str(getattr(error.__cause__, "explanation", None) or "")
+            raise refused("pull", reference, None, failure)
 
 
 def _follow(transfer: Transfer, lines: Iterable[Mapping[str, Any]]) -> str | None:
@@ -165,26 +137,12 @@ def _follow(transfer: Transfer, lines: Iterable[Mapping[str, Any]]) -> str | Non
             detail = line.get("errorDetail") or {}
             failure = str(detail.get("message") or line.get("error") or "no reason given")
             continue
-        transfer.saw(line)
+        transfer.tally.saw(line)
     return failure
 
 
-def _name(reference: Reference) -> str:
-    return f"{reference.domain}/{reference.path}" if reference.domain else reference.path
-
-
-def _auth(reference: Reference, credentials: Credentials | None) -> dict[str, str]:
-    if credentials is None:
-        return {}
-    return {
-        "username": credentials.username,
-        "password": credentials.password,
-        "serveraddress": reference.domain or HUB_ADDRESS,
-    }
-
-
 def _image(reference: Reference, raw: Mapping[str, Any]) -> Image:
-    name = _name(reference)
+    name = name_of(reference)
     digests = [str(d).partition("@") for d in raw.get("RepoDigests") or ()]
     own = [digest for repository, _, digest in digests if repository == name]
     config = raw.get("Config") or {}

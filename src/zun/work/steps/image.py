@@ -8,10 +8,9 @@ from zun.drivers.errors import NotFound, Rejected, Unsupported
 from zun.drivers.image import Credentials, Image, ImageSource, PullPolicy, Reference
 from zun.drivers.references import HUB, with_domain
 from zun.model.image import committed, is_committed
-from zun.model.registry import Registry
 from zun.store import images, registries
 from zun.work.context import Recording, StepContext
-from zun.work.secrets import Unreadable
+from zun.work.steps.access import credentials
 
 
 def ensure(ctx: StepContext) -> Recording:
@@ -21,14 +20,14 @@ def ensure(ctx: StepContext) -> Recording:
     if source is None:
         raise Unsupported(f"This host has no image driver {container.image_driver!r}.")
     policy = PullPolicy(container.image_pull_policy or ctx.env.settings.default_pull_policy)
-    reference, credentials = _what_and_who(ctx, source)
+    reference, who = _what_and_who(ctx, source)
     if is_committed(reference.domain, reference.path):
         raise Rejected(
             "This place is kept for images made of containers; name yours as you named it."
         )
     image = None if policy is PullPolicy.ALWAYS else _own(ctx, source, reference)
     if image is None:
-        image = source.ensure(reference, policy, credentials, ctx.progress, ctx.deadline)
+        image = source.ensure(reference, policy, who, ctx.progress, ctx.deadline)
     return Recording(
         outputs={"ref": image.runtime_ref},
         container={
@@ -58,24 +57,7 @@ def _what_and_who(ctx: StepContext, source: ImageSource) -> tuple[Reference, Cre
             f"The domain of registry {registry.uuid} must be host[:port], with a dot, a port or localhost."
         )
     reference = source.resolve(with_domain(container.image, registry.domain))
-    return reference, _credentials(ctx, registry) if reference.domain == home else None
-
-
-def _credentials(ctx: StepContext, registry: Registry) -> Credentials | None:
-    if not registry.username:
-        return None
-    if registry.password is None:
-        return Credentials(username=registry.username, password="")
-    try:
-        if ctx.env.secrets is None:
-            raise Unreadable
-        password = ctx.env.secrets.open(registry.password)
-    except Unreadable:
-        raise Rejected(
-            f"The password of registry {registry.uuid} can't be read with the keys of this host; "
-            "set it again, or ask the operator."
-        ) from None
-    return Credentials(username=registry.username, password=password)
+    return reference, credentials(ctx, registry) if reference.domain == home else None
 
 
 def _own(ctx: StepContext, source: ImageSource, reference: Reference) -> Image | None:

@@ -12,7 +12,7 @@ SOURCE = "docker"
 
 def pull(ctx: StepContext) -> Recording:
     """Has the host hold the image; what it is goes to the row."""
-    source = _source(ctx)
+    source = source_of(ctx)
     image = source.ensure(
         source.resolve(ctx.image.reference),
         PullPolicy(ctx.operation.params.get("policy", PullPolicy.ALWAYS)),
@@ -27,11 +27,12 @@ def pull(ctx: StepContext) -> Recording:
 
 def remove(ctx: StepContext) -> Recording:
     """Removes the host's copy. Conflict: a container uses it."""
-    _source(ctx).remove(ctx.image.reference, ctx.deadline)
+    source_of(ctx).remove(ctx.image.reference, ctx.deadline)
     return Recording()
 
 
-def _source(ctx: StepContext) -> ImageSource:
+def source_of(ctx: StepContext) -> ImageSource:
+    """The image source of this host that serves the collection. Raises Unsupported."""
     source = ctx.env.on_host().images.get(SOURCE)
     if source is None:
         raise Unsupported(f"This host has no image driver {SOURCE!r}.")

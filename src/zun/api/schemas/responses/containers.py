@@ -292,7 +292,9 @@ RESOURCE = Resource(
         "POST /v1/containers/{ident}/commit": Operation(
             summary="Make an image of a container",
             description="For the containers of its project on its host. It is made after the answer; one that is "
-            "there already under the same name is made anew.",
+            "there already under the same name is made anew. A repository that names a registry "
+            "(`registry.example.com:5000/team/app`) is sent there as well, as the user of the project's registry of "
+            "that domain. What went wrong is in the container's `status_reason`; then there is no image.",
             answers={
                 202: Success(
                     what="Accepted; it is made later.",

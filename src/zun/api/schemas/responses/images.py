@@ -30,6 +30,7 @@ _IMAGE = {
     "size": nullable(_SIZE),
     "project_id": STRING,
     "host": STRING,
+    "digest": nullable(STRING),
 }
 
 RESOURCE = Resource(
@@ -37,6 +38,7 @@ RESOURCE = Resource(
     what="Images that hosts were told to have, for administrators; and those the registry offers, for everybody.",
     fields={
         "sort_key": f"The field to sort by: one of {', '.join(SORT_KEYS)}.",
+        "digest": "The digest at its registry; null of an image that no registry has. From microversion 1.46 on.",
         "image": "The uuid of an image; of a search, the name to look for.",
         "images": "The images of the page.",
         "image_id": "What the engine calls it; null until the host has it. Of no effect in a request.",
@@ -57,7 +59,7 @@ RESOURCE = Resource(
         "star_count": "How many like it.",
     },
     schemas={
-        "Image": shape(_IMAGE) | {"description": "An image on a host."},
+        "Image": shape(_IMAGE, optional=("digest",)) | {"description": "An image on a host."},
         "FoundImage": shape(
             {
                 "name": STRING,

@@ -1,0 +1,17 @@
+"""Images made of containers say which registry they were sent to.
+
+Revision: 0006
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """One column."""
+    op.add_column("images", sa.Column("registry", sa.String(length=255), nullable=True))
