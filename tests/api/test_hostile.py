@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zun.api.middleware.noauth import NoAuth
+from zun.api.versions import MAX_VERSION
 
 JSON = {"Content-Type": "application/json"}
 C = "/v1/containers"
@@ -217,12 +218,15 @@ BODIES = [
     raw("larger", b" " * 70_000, "start-oversize", status=413, path=f"{WEB}/start"),
 ]  # fmt: skip
 
+#: Newer than we are.
+NEXT = f"container 1.{MAX_VERSION[1] + 1}"
+
 VERSIONS = [
     pytest.param("GET", C, {"version": None, "headers": {"OpenStack-API-Version": value}}, 406,
                  "OpenStack-API-Version", id=f"version-{ascii(value)[:40]}")
     for value in (
         "", "container", "1.5", "compute 1.5", "container 1", "container 1.latest", "container 1.5.1", "container x",
-        "container -1.5", "container 1.-5", "container 1.5 extra", "container 0.1", "container 1.0", "container 1.46",
+        "container -1.5", "container 1.-5", "container 1.5 extra", "container 0.1", "container 1.0", NEXT,
         "container 2.0", "container 99.99", "container 1.\u00b2", f"container 1.{HUGE}", f"container {HUGE}.1",
         "container 1.5, compute 2.1", "container +1.5", "container 0x1.5", "container 1,5", "container\x001.5",
     )
