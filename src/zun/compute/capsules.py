@@ -1,0 +1,96 @@
+"""Keeps the rows of this host's capsules true to its engine: the part of the observer that knows them (13.2-43)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from zun.drivers.deadline import Deadline
+from zun.drivers.runtime import Facts
+from zun.model import lifecycle
+from zun.model.capsule import Capsule
+from zun.model.container import Container
+from zun.model.lifecycle import Observed, Status
+from zun.store import capsules, containers, operations
+from zun.work import capsules as seen
+from zun.work import facts
+from zun.work.context import Env
+from zun.work.metrics import WorkMetrics
+
+LOG = logging.getLogger(__name__)
+
+#: In which the sandbox of a capsule without an open operation has to run.
+_ALIVE = frozenset({Status.RUNNING, Status.STOPPED})
+
+
+class CapsuleWatch:
+    """Of one host; the observer says when to look."""
+
+    def __init__(self, env: Env, metrics: WorkMetrics) -> None:
+        self._env = env
+        self._means = env.on_host()
+        self._metrics = metrics
+
+    def row(self, uuid: str) -> Capsule | None:
+        """The capsule, if it is on this host."""
+        with self._env.db.read() as conn:
+            found = capsules.get(conn, uuid)
+        return found if found is not None and found.host == self._means.host else None
+
+    def doubtful(self, listed: Mapping[str, Facts]) -> Sequence[str]:
+        """The capsules whose sandbox a listing does not show as it should be."""
+        with self._env.db.read() as conn:
+            mine = capsules.on_host(conn, self._means.host)
+        return [c.uuid for c in mine if c.status in _ALIVE and not _runs(listed.get(c.uuid))]
+
+    def look(self, capsule: Capsule, deadline: Deadline) -> bool:
+        """Looks, and writes what is new; whether nobody wrote in between. Raises DriverError."""
+        with self._env.db.read() as conn:
+            members = containers.members_of(conn, [capsule.uuid])[capsule.uuid]
+        if capsule.status in lifecycle.IN_TRANSIT:
+            return True
+        found = seen.sights(self._means.runtime, capsule, members, deadline)
+        verdict = seen.judge(capsule, members, found, _observed)
+        fresh = {
+            m.uuid: verdict.members[m.uuid]
+            for m in members
+            if m.uuid in verdict.members and facts.differs(m, verdict.members[m.uuid])
+        }
+        # Why an operation failed stays until something new is seen.
+        if not fresh and verdict.capsule["status"] is capsule.status:
+            return True
+        return self._write(capsule, members, seen.Verdict(capsule=verdict.capsule, members=fresh))
+
+    def _write(self, capsule: Capsule, members: Sequence[Container], verdict: seen.Verdict) -> bool:
+        now = self._env.clock()
+        with self._env.db.write() as conn:
+            if not capsules.update(conn, capsule.uuid, now, verdict.capsule, idle=True):
+                return capsules.get(conn, capsule.uuid) is None
+            for member in members:
+                changes = verdict.members.get(member.uuid)
+                if changes is None:
+                    continue
+                containers.update(conn, member.uuid, now, **changes)
+                detail = {
+                    "status": changes["status"],
+                    "status_before": member.status,
+                    "exit_code": changes.get("exit_code"),
+                    "status_reason": changes.get("status_reason"),
+                }
+                operations.tell_observed(conn, member.uuid, member.project_id, now, detail)
+            if verdict.capsule["status"] is not capsule.status:
+                detail = {**verdict.capsule, "status_before": capsule.status}
+                operations.tell_observed(conn, capsule.uuid, capsule.project_id, now, detail)
+        status = verdict.capsule["status"]
+        if status is not capsule.status:
+            LOG.info("capsule %s is %s (was %s)", capsule.uuid, status, capsule.status)
+            self._metrics.observed.labels(status).inc()
+        return True
+
+
+def _runs(sandbox: Facts | None) -> bool:
+    return sandbox is not None and sandbox.observed is Observed.RUNNING
+
+
+def _observed(member: Container, observed: Observed) -> Status:
+    return lifecycle.observe(member.status, observed, auto_remove=False)
