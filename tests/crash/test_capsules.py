@@ -19,12 +19,15 @@ from tests.support.house import Fakes, eventually, running
 from tests.support.images import NAME
 
 from zun.model.lifecycle import Action, Status
-from zun.model.names import LABEL_GENERATION
+from zun.model.names import LABEL_GENERATION, runtime_name
 from zun.work.kinds import capsule_steps
 from zun.work.steps import STEPS
 
-CREATE, DELETE = (capsule_steps(action, init=True) for action in (Action.CREATE, Action.DELETE))
+CREATE, REBOOT, DELETE = (
+    capsule_steps(action, init=True) for action in (Action.CREATE, Action.REBOOT, Action.DELETE)
+)
 CREATED = points_of(Action.CREATE, CREATE)
+REBOOTED = points_of(Action.REBOOT, REBOOT)
 DELETED = points_of(Action.DELETE, DELETE)
 #: Of one whose init container fails: what was done until then is undone.
 UNDONE = [
@@ -40,7 +43,7 @@ UNDONE = [
 FOREVER = ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"]
 
 
-def template(init: Sequence[str] = ("true",)) -> dict[str, Any]:
+def template(init: Sequence[str] = ("true",), policy: str = "Never") -> dict[str, Any]:
     """The body of a create: an init container and another one."""
     small = {
         "image": f"{NAME}:latest",
@@ -48,7 +51,7 @@ def template(init: Sequence[str] = ("true",)) -> dict[str, Any]:
         "resources": {"requests": {"cpu": 0.1, "memory": 16}},
     }
     spec = {
-        "restartPolicy": "Never",
+        "restartPolicy": policy,
         "initContainers": [{**small, "command": list(init)}],
         "containers": [{**small, "command": FOREVER}],
     }
@@ -146,6 +149,50 @@ def test_two_deaths_at_every_point_of_a_create_that_is_undone(victim: Victim) ->
 
 
 @pytest.mark.engine
+def test_two_deaths_at_every_point_of_a_reboot(victim: Victim) -> None:
+    """The service opens it by itself, for sandboxes that were killed."""
+    victim.clear()
+    for _ in REBOOTED:
+        victim.must("POST", "/v1/capsules", template(policy="OnFailure"))
+    victim.ended()
+    since = time.time()
+    victim.park(REBOOTED)
+    for uuid in uuids(victim):
+        victim.client.kill(runtime_name(uuid))
+    hold(victim, REBOOTED)
+    victim.kill()
+    victim.park(REBOOTED)
+    victim.start()
+    victim.settled_or_parked()
+    victim.kill()
+    victim.again()
+    for uuid in uuids(victim):
+        eventually(
+            lambda u=uuid: victim.rows(
+                "SELECT 1 FROM capsules WHERE status = 'Running' AND uuid = ?", u
+            )
+        )
+        init, other = members(victim, uuid)
+        assert victim.events(uuid, since) == {"die": 1, "start": 1}
+        assert victim.events(other["uuid"], since) == {"die": 1, "start": 1}
+        assert victim.events(init["uuid"], since) == {}
+    assert victim.leftovers() == {}
+    victim.clear()
+
+
+@pytest.mark.engine
+def test_an_init_container_that_runs_when_the_service_dies_is_waited_for(victim: Victim) -> None:
+    victim.clear()
+    since = time.time()
+    uuid = victim.must("POST", "/v1/capsules", template(["sleep", "3"]))["uuid"]
+    eventually(lambda: members(victim, uuid)[0]["status"] == "Running", "the init container runs")
+    victim.kill()
+    victim.again()
+    whole(victim, uuid, since)
+    victim.clear()
+
+
+@pytest.mark.engine
 def test_a_delete_takes_the_place_of_a_create_wherever_that_is(victim: Victim) -> None:
     victim.clear()
     held = [p for p in CREATED if not p.startswith(("accepted:", "settled:"))]
@@ -171,8 +218,9 @@ def test_a_delete_takes_the_place_of_a_create_wherever_that_is(victim: Victim) -
 
 
 def test_every_step_of_a_capsule_has_crash_cases() -> None:
-    cut = {point.split(":")[2] for point in (*CREATED, *DELETED) if point.count(":") == 2}
-    assert set(CREATE) | set(DELETE) <= cut
+    every = (*CREATED, *REBOOTED, *DELETED)
+    cut = {point.split(":")[2] for point in every if point.count(":") == 2}
+    assert {*CREATE, *REBOOT, *DELETE} <= cut
     undone = {point.split(":")[2] for point in UNDONE}
     undoable = {step for step in CREATE if STEPS[step].undo or STEPS[step].undo_in}
     assert undoable <= undone
@@ -191,6 +239,8 @@ def test_the_points_are_those_the_code_passes(tmp_path: Path) -> None:
         assert one.settled() is not None
         eventually(lambda: ended("create"))
         assert one.row is not None and one.row.status is Status.RUNNING
+        rig.fakes.runtime.die(one.uuid, 137)
+        eventually(lambda: "settled:reboot:done" in passed)
         one.delete()
         assert one.settled() is None
         eventually(lambda: ended("delete"))
@@ -199,8 +249,8 @@ def test_the_points_are_those_the_code_passes(tmp_path: Path) -> None:
     last = len(passed) - passed[::-1].index("accepted:create") - 1
     good, bad = passed[:last], passed[last:]
     # The request goes on beside its operation.
-    assert sorted(good) == sorted([*CREATED, *DELETED])
+    assert sorted(good) == sorted([*CREATED, *REBOOTED, *DELETED])
     order = [p for p in good if not p.startswith("accepted:")]
-    assert order == [p for p in (*CREATED, *DELETED) if not p.startswith("accepted:")]
+    assert order == [p for p in (*CREATED, *REBOOTED, *DELETED) if not p.startswith("accepted:")]
     back = [p for p in bad if p.startswith(("undo", "settle"))]
     assert back == list(UNDONE)

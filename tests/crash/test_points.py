@@ -24,6 +24,7 @@ NEVER_REFUSED = {"network_connect", "network_disconnect"}
 #: Whose crash cases are in test_capsules.py.
 OF_CAPSULES = {
     *capsule_steps(Action.CREATE, init=True),
+    *capsule_steps(Action.REBOOT, init=True),
     *capsule_steps(Action.DELETE, init=True),
 } - {"ports", "ports_release"}
 

@@ -105,6 +105,25 @@ def test_a_member_that_dies_is_told_of_and_one_that_comes_back_too(lab: Lab) -> 
     pod.delete()
 
 
+def test_a_sandbox_that_died_comes_back_with_the_network_of_its_members(lab: Lab) -> None:
+    serve = "mkdir -p /www && echo hello > /www/index.html && exec httpd -f -p 8080 -h /www"
+    pod = Pod(lab, box("sh", "-c", serve), box())
+    one = pod.until("Running")
+    before = {m["uuid"]: lab.raw(m["uuid"])["State"]["StartedAt"] for m in one["containers"]}
+    lab.engine.kill(runtime_name(pod.uuid))
+
+    def again() -> bool:
+        return all(lab.raw(uuid)["State"]["StartedAt"] > began for uuid, began in before.items())
+
+    eventually(again, "the members are started again")
+    one = pod.until("Running")
+    ((address,),) = one["addresses"].values()
+    other = one["containers"][1]["uuid"]
+    assert f"{address['addr']}/" in pod.inside(other, "ip addr")
+    eventually(lambda: pod.inside(other, f"wget -qO- http://{address['addr']}:8080/") == "hello")
+    pod.delete()
+
+
 def test_the_engine_starts_members_again_where_the_template_says_so(lab: Lab) -> None:
     pod = Pod(lab, box("sh", "-c", "sleep 1; exit 4"), box(), restartPolicy="Always")
     name = eventually(lambda: pod.show()["containers"][0]["name"])

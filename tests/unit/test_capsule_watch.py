@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from tests.support.capsules import Watched, capsule, draft, made, member
 from tests.support.house import Fakes, Rig, eventually
+from tests.support.lab import soon
 from tests.support.rows import container
 
 from zun.drivers.errors import Rejected, TimedOut
 from zun.drivers.fake import Fail
 from zun.drivers.runtime import Plan
 from zun.model.capsule import state_of
-from zun.model.lifecycle import Observed, Status
+from zun.model.lifecycle import Action, Observed, Status
 from zun.model.names import new_uuid
 from zun.model.operation import EventKind
 from zun.store import capsules, events
@@ -112,8 +113,8 @@ def test_a_member_that_somebody_removed_shows_it(rig: Rig) -> None:
     assert one.settled() is None
 
 
-def test_a_sandbox_that_died_shows_it(rig: Rig) -> None:
-    one = started(rig)
+def test_a_sandbox_that_died_shows_it_where_nothing_is_started_again(rig: Rig) -> None:
+    one = started(rig, restart_policy="no")
     rig.fakes.runtime.die(one.uuid, 137)
     one.until(Status.ERROR, "sandbox is exited")
 
@@ -162,6 +163,76 @@ def test_a_look_that_fails_is_made_again(rig: Rig) -> None:
     rig.fakes.runtime.script("inspect", Fail(TimedOut("slow"), times=2))
     rig.fakes.runtime.die(one.members[0].uuid, 1)
     one.until(Status.ERROR)
+
+
+# ---- what has lost its network
+
+
+def starts(rig: Rig, uuid: str) -> int:
+    return rig.fakes.runtime.called("start", uuid)
+
+
+def test_a_sandbox_that_died_is_started_again_with_all_that_needs_it(rig: Rig) -> None:
+    one = started(rig, member(), member(), inits=[member("true")])
+    init, first, second = one.members
+    rig.fakes.runtime.die(one.uuid, 137)
+    eventually(lambda: [o.action for o in one.operations] == [Action.REBOOT, Action.CREATE])
+    row = one.settled()
+    assert row is not None
+    assert (row.status, row.status_reason) == (Status.RUNNING, None)
+    assert [starts(rig, m.uuid) for m in (init, first, second)] == [1, 2, 2]
+    assert rig.fakes.runtime.inspect(one.uuid, soon()).observed is RUNNING
+
+
+def test_a_whole_engine_that_came_back_is_started_in_order(rig: Rig) -> None:
+    one = started(rig)
+    runtime = rig.fakes.runtime
+    with runtime.lock:  # nobody sees it happen
+        for uuid in runtime.uuids():
+            box = runtime._boxes[uuid]
+            box.observed, box.exit_code = EXITED, 137
+    before = len(runtime.calls)
+    runtime.gap()
+    eventually(lambda: len(one.operations) == 2)
+    one.settled()
+    one.until(Status.RUNNING)
+    order = [c.key for c in runtime.calls[before:] if c.verb == "start"]
+    assert order == [one.uuid, *(m.uuid for m in one.members)]
+
+
+def test_a_sandbox_that_somebody_restarted_has_its_members_follow(rig: Rig) -> None:
+    one = started(rig)
+    rig.fakes.runtime.start_behind(one.uuid)
+    eventually(lambda: len(one.operations) == 2)
+    one.settled()
+    one.until(Status.RUNNING)
+    assert [starts(rig, m.uuid) for m in one.members] == [2, 2]
+
+
+def test_what_ended_well_stays_so_where_only_failures_are_started_again(rig: Rig) -> None:
+    one = started(rig, restart_policy="on-failure")
+    done, other = one.members
+    rig.fakes.runtime.die(done.uuid, 0)
+    eventually(lambda: one.members[0].status is STOPPED)
+    rig.fakes.runtime.die(one.uuid, 137)
+    eventually(lambda: len(one.operations) == 2)
+    one.settled()
+    one.until(Status.RUNNING)
+    assert (starts(rig, done.uuid), starts(rig, other.uuid)) == (1, 2)
+
+
+def test_what_cannot_be_started_again_is_not_tried_for_ever(rig: Rig) -> None:
+    one = started(rig)
+    rig.fakes.runtime.script("start", Fail(Rejected("no such thing")))
+    rig.fakes.runtime.die(one.uuid, 137)
+    row = one.until(Status.ERROR, "no such thing")
+    assert row.status_reason == "no such thing"
+    rig.house.agent.observer.look_at(one.uuid)
+    rig.fakes.runtime.set_health(one.members[0].uuid, "healthy")  # news, behind it
+    eventually(lambda: one.members[0].health == "healthy")
+    assert len(one.operations) == 2
+    one.delete()
+    assert one.settled() is None
 
 
 # ---- what is nobody's

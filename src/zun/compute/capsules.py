@@ -1,4 +1,8 @@
-"""Keeps the rows of this host's capsules true to its engine: the part of the observer that knows them (13.2-43)."""
+"""Keeps the rows of this host's capsules true to its engine: the part of the observer that knows them (13.2-43).
+
+A sandbox that has ended - its engine was restarted, the machine was - takes the network of its members with it, and no
+engine starts them in the right order: that is done here, where the restart policy has members started again.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,17 @@ from zun.drivers.runtime import Facts
 from zun.model import lifecycle
 from zun.model.capsule import Capsule
 from zun.model.container import Container
-from zun.model.lifecycle import Observed, Status
+from zun.model.lifecycle import Action, Observed, Status
+from zun.model.names import new_uuid
+from zun.model.operation import OperationState
+from zun.service.errors import Conflict
+from zun.service.intents import Asker, Intents
 from zun.store import capsules, containers, operations
 from zun.work import capsules as seen
 from zun.work import facts
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
+from zun.work.steps.capsule import in_its_life
 
 LOG = logging.getLogger(__name__)
 
@@ -26,8 +35,9 @@ _ALIVE = frozenset({Status.RUNNING, Status.STOPPED})
 class CapsuleWatch:
     """Of one host; the observer says when to look."""
 
-    def __init__(self, env: Env, metrics: WorkMetrics) -> None:
+    def __init__(self, env: Env, intents: Intents, metrics: WorkMetrics) -> None:
         self._env = env
+        self._intents = intents
         self._means = env.on_host()
         self._metrics = metrics
 
@@ -50,6 +60,8 @@ class CapsuleWatch:
         if capsule.status in lifecycle.IN_TRANSIT:
             return True
         found = seen.sights(self._means.runtime, capsule, members, deadline)
+        if self._heals(capsule, members, found):
+            return True
         verdict = seen.judge(capsule, members, found, _observed)
         fresh = {
             m.uuid: verdict.members[m.uuid]
@@ -60,6 +72,31 @@ class CapsuleWatch:
         if not fresh and verdict.capsule["status"] is capsule.status:
             return True
         return self._write(capsule, members, seen.Verdict(capsule=verdict.capsule, members=fresh))
+
+    def _heals(self, capsule: Capsule, members: Sequence[Container], found: seen.Sights) -> bool:
+        """Opens a reboot of a capsule whose sandbox has ended, or was started anew without its members.
+
+        Not where the last one failed: it would fail again and again.
+        """
+        sandbox = found[capsule.uuid]
+        ended = sandbox.observed in (Observed.EXITED, Observed.CREATED)
+        astray = [
+            m for m in members
+            if found[m.uuid].observed is Observed.RUNNING and not in_its_life(found[m.uuid], sandbox)
+        ]  # fmt: skip
+        if capsule.restart_policy.get("Name") == "no" or not (ended or (_runs(sandbox) and astray)):
+            return False
+        with self._env.db.read() as conn:
+            last = operations.of_container(conn, capsule.uuid)[0]
+        if last.action is Action.REBOOT and last.state is OperationState.FAILED:
+            return False
+        LOG.info("capsule %s has lost its sandbox and is started again", capsule.uuid)
+        asker = Asker(user_id=capsule.user_id, request_id=f"req-{new_uuid()}")
+        try:
+            self._intents.restart_capsule(asker, capsule.uuid)
+        except Conflict:
+            return False  # an operation came first; the write that follows finds it, too
+        return True
 
     def _write(self, capsule: Capsule, members: Sequence[Container], verdict: seen.Verdict) -> bool:
         now = self._env.clock()

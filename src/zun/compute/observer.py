@@ -67,7 +67,7 @@ class Observer:
         self._settings = settings
         self._metrics = metrics
         self._listed = listed
-        self._capsules = CapsuleWatch(env, metrics)
+        self._capsules = CapsuleWatch(env, intents, metrics)
         self._work = threading.Condition()
         self._pending: dict[str, None] = {}  # a set that keeps its order
         self._looking: set[str] = set()

@@ -212,6 +212,24 @@ class Intents:
         self._tell(operation)
         return capsule, members
 
+    def restart_capsule(self, asker: Asker, uuid: str) -> None:
+        """Opens the reboot of a capsule that is placed, for the service itself. Raises Conflict: one is open."""
+        with self._db.write() as conn:
+            capsule = capsules.get(conn, uuid)
+            if capsule is None or capsule.host is None:
+                return
+            steps = kinds.capsule_steps(Action.REBOOT, init=False)
+            operation = self._operation(
+                asker, Action.REBOOT, capsule, {}, host_queue(capsule.host), resource=CAPSULE, steps=steps
+            )  # fmt: skip
+            try:
+                operations.open_(conn, operation)
+            except operations.AlreadyOpen as exc:
+                raise Conflict(f"Capsule {uuid} is busy.") from exc
+            during = {"status": lifecycle.begin(Action.REBOOT, capsule.status)}
+            capsules.update(conn, uuid, self._clock(), during)
+        self._tell(operation)
+
     def delete_capsule(self, asker: Asker, uuid: str) -> None:
         """Opens a delete, whatever the status (contract 2.5); it takes the place of an open operation, as `delete`'s.
 

@@ -104,8 +104,8 @@ def _settled(member: Container, observed: Observed) -> Status:
 def failed(conn: Connection, ctx: StepContext, found: Sights | None) -> Status:
     """Writes the statuses of a capsule whose operation could not be done, with the reason; its status."""
     action, why = ctx.operation.action, {"status_reason": ctx.operation.error}
-    if action is Action.DELETE and found is not None:
-        verdict = _judged(conn, ctx, found, lambda m, seen: lifecycle.fail(action, m.status, seen))
+    if action is not Action.CREATE and found is not None:
+        verdict = _judged(conn, ctx, found, _as_it_is)
         verdict = replace(verdict, capsule={**verdict.capsule, **why})
     else:
         members = containers.members_of(conn, [ctx.capsule.uuid])[ctx.capsule.uuid]
@@ -114,6 +114,10 @@ def failed(conn: Connection, ctx: StepContext, found: Sights | None) -> Status:
             capsule={"status": Status.ERROR, **why}, members={m.uuid: nothing for m in members}
         )
     return _write(conn, ctx, verdict)
+
+
+def _as_it_is(member: Container, observed: Observed) -> Status:
+    return lifecycle.fail(Action.DELETE, member.status, observed)
 
 
 def _judged(

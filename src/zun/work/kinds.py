@@ -38,6 +38,7 @@ CAPSULE_IMAGES = "capsule_images"
 CAPSULE_CREATE = "capsule_create"
 CAPSULE_INIT = "capsule_init"
 CAPSULE_START = "capsule_start"
+CAPSULE_RESTART = "capsule_restart"
 CAPSULE_REMOVE = "capsule_remove"
 SANDBOX_REMOVE = "sandbox_remove"
 
@@ -85,12 +86,13 @@ def steps_of(
 
 
 def capsule_steps(action: Action, *, init: bool) -> Sequence[str]:
-    """The steps of a capsule's create or delete; `init`: it has init containers. Raises KeyError for another action."""
+    """The steps of a capsule's create, reboot or delete; `init`: it has init containers. Raises KeyError for others."""
     first = [CAPSULE_INIT] if init else []
     steps: Mapping[Action, Sequence[str]] = {
         Action.CREATE: (
             CAPSULE_PLACE, PORTS, SANDBOX, CAPSULE_IMAGES, CAPSULE_CREATE, *first, CAPSULE_START,
         ),
+        Action.REBOOT: (CAPSULE_RESTART,),
         Action.DELETE: (CAPSULE_REMOVE, SANDBOX_REMOVE, PORTS_RELEASE),
     }  # fmt: skip
     return steps[action]

@@ -81,6 +81,7 @@ STEPS: Mapping[str, Step] = {
     kinds.CAPSULE_CREATE: Step(do=capsule.create, undo=capsule.destroy),
     kinds.CAPSULE_INIT: Step(do=capsule.initialise),
     kinds.CAPSULE_START: Step(do=capsule.start),
+    kinds.CAPSULE_RESTART: Step(do=capsule.restart),
     kinds.CAPSULE_REMOVE: Step(do=capsule.remove),
     kinds.SANDBOX_REMOVE: Step(do=capsule.remove_sandbox),
 }

@@ -229,6 +229,35 @@ def start(ctx: StepContext) -> Recording:
     return Recording(members={m.uuid: _columns(m, _started(ctx, m)) for m in alive})
 
 
+def restart(ctx: StepContext) -> Recording:
+    """Starts the sandbox again where it has ended, and then whatever is to be started again and is not in its new
+    life: also what ran on, in a network that is no more. Init containers have done their work and stay as they are."""
+    runtime, mine = ctx.env.on_host().runtime, members(ctx)
+    _start_sandbox(ctx)
+    sandbox = runtime.inspect(ctx.capsule.uuid, ctx.deadline)
+    for member in mine:
+        facts = runtime.inspect(member.uuid, ctx.deadline)
+        if member.init or in_its_life(facts, sandbox) or not _comes_back(ctx, facts):
+            continue
+        with _naming(member):
+            runtime.stop(member.uuid, 0, ctx.deadline)
+            runtime.start(member.uuid, ctx.deadline)
+    return Recording()
+
+
+def in_its_life(member: Facts, sandbox: Facts) -> bool:
+    """Whether a container was started in the life that its sandbox has now; both times are of one clock."""
+    if member.started_at is None or sandbox.started_at is None:
+        return False
+    return member.started_at >= sandbox.started_at
+
+
+def _comes_back(ctx: StepContext, facts: Facts) -> bool:
+    """Whether the restart policy has it started again; one that ran until the network went counts as failed."""
+    policy = ctx.capsule.restart_policy.get("Name")
+    return policy == "always" or (policy == "on-failure" and facts.exit_code != 0)
+
+
 def _started(ctx: StepContext, member: Container) -> Facts:
     """The facts of a container that was started, by this attempt or an earlier one: its command must not run twice."""
     runtime = ctx.env.on_host().runtime
