@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.scenarios import points_of
+from tests.crash.scenarios import capsule_body, points_of
 from tests.crash.victims import Victim
 from tests.support.capsules import draft, made, member
 from tests.support.house import Fakes, eventually, running
-from tests.support.images import NAME
 
 from zun.model.lifecycle import Action, Status
 from zun.model.names import LABEL_GENERATION, runtime_name
@@ -39,23 +38,6 @@ UNDONE = [
     "settle:create:failed",
     "settled:create:failed",
 ]
-
-FOREVER = ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"]
-
-
-def template(init: Sequence[str] = ("true",), policy: str = "Never") -> dict[str, Any]:
-    """The body of a create: an init container and another one."""
-    small = {
-        "image": f"{NAME}:latest",
-        "imagePullPolicy": "never",
-        "resources": {"requests": {"cpu": 0.1, "memory": 16}},
-    }
-    spec = {
-        "restartPolicy": policy,
-        "initContainers": [{**small, "command": list(init)}],
-        "containers": [{**small, "command": FOREVER}],
-    }
-    return {"template": {"kind": "capsule", "metadata": {}, "spec": spec}}
 
 
 def uuids(victim: Victim) -> list[str]:
@@ -116,7 +98,7 @@ def whole(victim: Victim, uuid: str, since: float) -> None:
 def test_two_deaths_at_every_point_of_a_create(victim: Victim) -> None:
     victim.clear()
     since = time.time()
-    die_twice(victim, [("POST", "/v1/capsules", template())] * len(CREATED), CREATED)
+    die_twice(victim, [("POST", "/v1/capsules", capsule_body())] * len(CREATED), CREATED)
     assert len(uuids(victim)) == len(CREATED)
     for uuid in uuids(victim):
         whole(victim, uuid, since)
@@ -126,7 +108,7 @@ def test_two_deaths_at_every_point_of_a_create(victim: Victim) -> None:
 @pytest.mark.engine
 def test_two_deaths_at_every_point_of_a_delete(victim: Victim) -> None:
     while len(uuids(victim)) < len(DELETED):
-        victim.must("POST", "/v1/capsules", template())
+        victim.must("POST", "/v1/capsules", capsule_body())
     victim.ended()
     mine = uuids(victim)[: len(DELETED)]
     die_twice(victim, [("DELETE", f"/v1/capsules/{uuid}", None) for uuid in mine], DELETED)
@@ -138,7 +120,7 @@ def test_two_deaths_at_every_point_of_a_delete(victim: Victim) -> None:
 @pytest.mark.engine
 def test_two_deaths_at_every_point_of_a_create_that_is_undone(victim: Victim) -> None:
     victim.clear()
-    wrong = template(["sh", "-c", "exit 3"])
+    wrong = capsule_body(["sh", "-c", "exit 3"])
     die_twice(victim, [("POST", "/v1/capsules", wrong)] * len(UNDONE), UNDONE)
     rows = victim.rows("SELECT status, status_reason, host FROM capsules")
     assert {(row["status"], row["host"]) for row in rows} == {("Error", None)}
@@ -153,7 +135,7 @@ def test_two_deaths_at_every_point_of_a_reboot(victim: Victim) -> None:
     """The service opens it by itself, for sandboxes that were killed."""
     victim.clear()
     for _ in REBOOTED:
-        victim.must("POST", "/v1/capsules", template(policy="OnFailure"))
+        victim.must("POST", "/v1/capsules", capsule_body(policy="OnFailure"))
     victim.ended()
     since = time.time()
     victim.park(REBOOTED)
@@ -184,7 +166,7 @@ def test_two_deaths_at_every_point_of_a_reboot(victim: Victim) -> None:
 def test_an_init_container_that_runs_when_the_service_dies_is_waited_for(victim: Victim) -> None:
     victim.clear()
     since = time.time()
-    uuid = victim.must("POST", "/v1/capsules", template(["sleep", "3"]))["uuid"]
+    uuid = victim.must("POST", "/v1/capsules", capsule_body(["sleep", "3"]))["uuid"]
     eventually(lambda: members(victim, uuid)[0]["status"] == "Running", "the init container runs")
     victim.kill()
     victim.again()
@@ -198,7 +180,7 @@ def test_a_delete_takes_the_place_of_a_create_wherever_that_is(victim: Victim) -
     held = [p for p in CREATED if not p.startswith(("accepted:", "settled:"))]
     victim.park(held)
     for _ in held:
-        victim.must("POST", "/v1/capsules", template())
+        victim.must("POST", "/v1/capsules", capsule_body())
     hold(victim, held)
     for uuid in uuids(victim):
         victim.must("DELETE", f"/v1/capsules/{uuid}")
