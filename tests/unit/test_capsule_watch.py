@@ -200,6 +200,18 @@ def test_a_whole_engine_that_came_back_is_started_in_order(rig: Rig) -> None:
     assert order == [one.uuid, *(m.uuid for m in one.members)]
 
 
+def test_one_that_was_seen_to_end_with_its_engine_is_started_again_too(rig: Rig) -> None:
+    one = started(rig)
+    for each in one.members:
+        rig.fakes.runtime.set_observed(each.uuid, EXITED)
+    one.until(Status.ERROR)
+    with rig.fakes.runtime.lock:
+        rig.fakes.runtime._boxes[one.uuid].observed = EXITED  # nobody sees this any more
+    rig.house.agent.observer.look_at_all(gap=True)
+    one.until(Status.RUNNING)
+    assert [starts(rig, m.uuid) for m in one.members] == [2, 2]
+
+
 def test_a_sandbox_that_somebody_restarted_has_its_members_follow(rig: Rig) -> None:
     one = started(rig)
     rig.fakes.runtime.start_behind(one.uuid)

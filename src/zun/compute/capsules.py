@@ -28,9 +28,6 @@ from zun.work.steps.capsule import in_its_life
 
 LOG = logging.getLogger(__name__)
 
-#: In which the sandbox of a capsule without an open operation has to run.
-_ALIVE = frozenset({Status.RUNNING, Status.STOPPED})
-
 
 class CapsuleWatch:
     """Of one host; the observer says when to look."""
@@ -48,10 +45,12 @@ class CapsuleWatch:
         return found if found is not None and found.host == self._means.host else None
 
     def doubtful(self, listed: Mapping[str, Facts]) -> Sequence[str]:
-        """The capsules whose sandbox a listing does not show as it should be."""
+        """The capsules whose sandbox a listing does not show as it should be, whatever was recorded of them last:
+        an engine that is shut down ends the members first."""
         with self._env.db.read() as conn:
             mine = capsules.on_host(conn, self._means.host)
-        return [c.uuid for c in mine if c.status in _ALIVE and not _runs(listed.get(c.uuid))]
+        settled = [capsule for capsule in mine if capsule.status not in lifecycle.IN_TRANSIT]
+        return [capsule.uuid for capsule in settled if not _runs(listed.get(capsule.uuid))]
 
     def look(self, capsule: Capsule, deadline: Deadline) -> bool:
         """Looks, and writes what is new; whether nobody wrote in between. Raises DriverError."""

@@ -12,6 +12,7 @@ from zun.api.schemas.create import ENVIRONMENT, IMAGE, LABELS, STORED
 from zun.api.schemas.types import (
     BOOL,
     BOOL_EXTENDED,
+    BOOL_LIST,
     NO_NUL,
     as_bool,
     closed,
@@ -203,7 +204,7 @@ def _body(settings: ApiSettings, _version: Version) -> Schema:
 
 CREATE = VersionedSchema(_body)
 LIST = VersionedSchema(
-    lambda _settings, _version: parameters({**PAGING, "all_projects": BOOL_EXTENDED}, strict=False)
+    lambda _settings, _version: parameters({**PAGING, "all_projects": BOOL_LIST}, strict=False)
 )
 DELETE = VersionedSchema(
     lambda _settings, _version: parameters({"all_projects": BOOL_EXTENDED}, strict=False)
