@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from zun.compute.capsules import CapsuleWatch
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError
 from zun.drivers.runtime import Facts
@@ -66,6 +67,7 @@ class Observer:
         self._settings = settings
         self._metrics = metrics
         self._listed = listed
+        self._capsules = CapsuleWatch(env, intents, metrics)
         self._work = threading.Condition()
         self._pending: dict[str, None] = {}  # a set that keeps its order
         self._looking: set[str] = set()
@@ -196,24 +198,45 @@ class Observer:
             lived = gap and row.status in _ALIVE
             if lived or _worth_a_look(row, by_uuid.get(row.uuid)):
                 self.look_at(row.uuid)
+        for uuid in self._capsules.doubtful(by_uuid):
+            self.look_at(uuid)
         self._listed(found)
 
     def _look(self, uuid: str) -> None:
         with self._env.db.read() as conn:
             row = containers.get(conn, uuid)
-        if row is None or row.host != self._means.host:
+        if row is None:
+            self._look_at_capsule(uuid)
+            return
+        if row.capsule_uuid is not None:
+            self.look_at(
+                row.capsule_uuid
+            )  # all of it in one look: no two may be written in the wrong order
+            return
+        if row.host != self._means.host:
             return
         if row.open_action is not None and self._defer(uuid):
             return
         facts = self._means.runtime.inspect(uuid, Deadline(_LOOK_TIME))
         self._apply(row, facts)
 
+    def _look_at_capsule(self, uuid: str) -> None:
+        """What is known by this uuid is a sandbox, if it is anything."""
+        row = self._capsules.row(uuid)
+        if row is None:
+            return
+        if row.open_action is not None and self._defer(uuid):
+            self._intents.wake(uuid)  # this may be what the operation waits for
+            return
+        if not self._capsules.look(row, Deadline(_LOOK_TIME)):
+            self.look_at(uuid)
+
     def _defer(self, uuid: str) -> bool:
-        """Leaves a container to its open operation; False if that has ended in between."""
+        """Leaves a container or a capsule to its open operation; False if that has ended in between."""
         with self._work:
             self._deferred.add(uuid)
         with self._env.db.read() as conn:
-            row = containers.get(conn, uuid)
+            row = containers.get(conn, uuid) or self._capsules.row(uuid)
         if row is None or row.open_action is not None:
             return True
         with self._work:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zun.service.capsules import Capsules
 from zun.service.containers import Containers
 from zun.service.errors import Unavailable
 from zun.service.health import Health
@@ -21,6 +22,7 @@ class Services:
     """What an API needs."""
 
     containers: Containers
+    capsules: Capsules
     inside: Inside
     networks: Networks
     images: Images

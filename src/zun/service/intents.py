@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -11,11 +11,13 @@ from sqlalchemy.engine import Connection
 
 from zun.bus import Bus
 from zun.model import lifecycle
+from zun.model.capsule import Capsule
 from zun.model.container import Container
 from zun.model.image import HostImage
 from zun.model.lifecycle import Action, Status
 from zun.model.names import new_uuid
 from zun.model.operation import (
+    CAPSULE,
     CLAIMABLE,
     CONDUCTOR_QUEUE,
     CONTAINER,
@@ -27,7 +29,7 @@ from zun.model.operation import (
     host_queue,
 )
 from zun.service.errors import Conflict
-from zun.store import containers, operations, removal
+from zun.store import capsules, containers, operations, removal
 from zun.store.database import Database
 from zun.work import kinds
 from zun.work.clock import Clock
@@ -184,6 +186,85 @@ class Intents:
             self._begin(conn, container, operation, {})
         self._accepted(container, operation)
 
+    def create_capsule(
+        self,
+        asker: Asker,
+        seconds: float,
+        prepare: Callable[[Connection], tuple[Capsule, Sequence[Container]]],
+    ) -> tuple[Capsule, Sequence[Container]]:
+        """Inserts the rows that `prepare` gives, with one operation. What `prepare` raises leaves nothing behind.
+
+        `seconds`: how long each init container may take, beyond what an operation may.
+        """
+        with self._db.write() as conn:
+            capsule, members = prepare(conn)
+            capsules.insert(conn, capsule)
+            for member in members:
+                containers.insert(conn, member)
+            inits = sum(member.init for member in members)
+            steps = kinds.capsule_steps(Action.CREATE, init=inits > 0)
+            operation = self._operation(
+                asker, Action.CREATE, capsule, {}, CONDUCTOR_QUEUE, resource=CAPSULE, steps=steps
+            )
+            later = timedelta(seconds=inits * seconds)
+            operation = replace(operation, deadline=operation.deadline + later)
+            operations.open_(conn, operation)
+        self._tell(operation)
+        return capsule, members
+
+    def restart_capsule(self, asker: Asker, uuid: str) -> None:
+        """Opens the reboot of a capsule that is placed, for the service itself. Raises Conflict: one is open."""
+        with self._db.write() as conn:
+            capsule = capsules.get(conn, uuid)
+            if capsule is None or capsule.host is None:
+                return
+            steps = kinds.capsule_steps(Action.REBOOT, init=False)
+            operation = self._operation(
+                asker, Action.REBOOT, capsule, {}, host_queue(capsule.host), resource=CAPSULE, steps=steps
+            )  # fmt: skip
+            try:
+                operations.open_(conn, operation)
+            except operations.AlreadyOpen as exc:
+                raise Conflict(f"Capsule {uuid} is busy.") from exc
+            during = {"status": lifecycle.begin(Action.REBOOT, capsule.status)}
+            capsules.update(conn, uuid, self._clock(), during)
+        self._tell(operation)
+
+    def delete_capsule(self, asker: Asker, uuid: str) -> None:
+        """Opens a delete, whatever the status (contract 2.5); it takes the place of an open operation, as `delete`'s.
+
+        A capsule that no host has anything of goes at once.
+        """
+        with self._db.write() as conn:
+            capsule = capsules.get(conn, uuid)
+            if capsule is None:
+                return
+            state, waits_for = self._make_way(conn, uuid)
+            if capsule.host is None and state is OperationState.PENDING:
+                removal.remove_capsule(conn, uuid)
+                gone = {"status": Status.DELETED, "status_before": capsule.status}
+                operations.tell_observed(conn, uuid, capsule.project_id, self._clock(), gone)
+                return
+            queue = host_queue(capsule.host) if capsule.host else CONDUCTOR_QUEUE
+            steps = kinds.capsule_steps(Action.DELETE, init=False) if capsule.host else ()
+            operation = self._operation(
+                asker, Action.DELETE, capsule, {}, queue, resource=CAPSULE, steps=steps
+            )
+            operation = replace(operation, state=state, supersedes=waits_for)
+            operations.open_(conn, operation)
+            now, going = self._clock(), {"status": Status.DELETING}
+            capsules.update(conn, uuid, now, going)
+            for member in containers.members_of(conn, [uuid])[uuid]:
+                containers.update(conn, member.uuid, now, **going)
+        self._tell(operation)
+
+    def wake(self, uuid: str) -> None:
+        """Has the open operation of a resource looked after now, where it waits for its time."""
+        with self._db.write() as conn:
+            queue = operations.wake(conn, uuid)
+        if queue is not None:
+            self._bus.nudge(queue)
+
     def _make_way(self, conn: Connection, uuid: str) -> tuple[OperationState, str | None]:
         """Ends the container's open operation, or has it end soon; the state the delete begins in."""
         busy = operations.open_of(conn, uuid)
@@ -208,14 +289,15 @@ class Intents:
         self,
         asker: Asker,
         action: Action,
-        row: Container | HostImage,
+        row: Container | HostImage | Capsule,
         params: Mapping[str, Any],
         queue: str,
         *,
         resource: str = CONTAINER,
+        steps: Sequence[str] | None = None,
     ) -> Operation:
         now = self._clock()
-        status = row.status if isinstance(row, Container) else None
+        status = None if isinstance(row, HostImage) else row.status
         return Operation(
             uuid=new_uuid(),
             action=action,
@@ -226,7 +308,7 @@ class Intents:
             request_id=asker.request_id,
             queue=queue,
             state=OperationState.PENDING,
-            steps=kinds.steps_of(action, params, status),
+            steps=kinds.steps_of(action, params, status) if steps is None else steps,
             params=params,
             prior_status=status,
             deadline=now + timedelta(seconds=self._seconds + float(params.get("timeout") or 0)),

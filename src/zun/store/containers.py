@@ -24,6 +24,8 @@ _SELECT = sa.select(*_COLUMNS, operations.c.action, operations.c.begun).select_f
 _BY_UUID = _SELECT.where(containers.c.uuid == sa.bindparam("uuid"))
 _UPDATE = containers.update().where(containers.c.uuid == sa.bindparam("of_uuid"))
 _DERIVED = frozenset({"id", "open_action", "open_begun"})
+#: Containers of users; members of a capsule are not among them (contract 4.5).
+_ALONE = containers.c.capsule_uuid.is_(None)
 
 
 def _value(row: Any) -> Container:
@@ -77,8 +79,8 @@ def get(conn: Connection, uuid: str) -> Container | None:
 
 
 def find(conn: Connection, name: str, project_id: str | None, most: int = 2) -> list[Container]:
-    """Containers of exactly this name, in the project (None = in all), at most `most`."""
-    query = _SELECT.where(containers.c.name == name).order_by(containers.c.id).limit(most)
+    """Containers of exactly this name, in the project (None = in all), at most `most`; no members of capsules."""
+    query = _SELECT.where(containers.c.name == name, _ALONE).order_by(containers.c.id).limit(most)
     if project_id is not None:
         query = query.where(containers.c.project_id == project_id)
     return [_value(row) for row in conn.execute(query)]
@@ -109,9 +111,9 @@ def page(
     sort_key: str,
     descending: bool,
 ) -> list[Listed]:
-    """One page by keyset: the rows that follow `after` in the order of (`sort_key`, id)."""
+    """One page by keyset: the rows that follow `after` in the order of (`sort_key`, id); no members of capsules."""
     assert sort_key in SORT_KEYS
-    query = _SHOWN
+    query = _SHOWN.where(_ALONE)
     if project_id is not None:
         query = query.where(containers.c.project_id == project_id)
     for key, wanted in filters.items():
@@ -178,6 +180,18 @@ def on_host(conn: Connection, host: str) -> Sequence[Container]:
     """All containers placed on `host`."""
     query = _SELECT.where(containers.c.host == host).order_by(containers.c.id)
     return [_value(row) for row in conn.execute(query)]
+
+
+def members_of(conn: Connection, capsule_uuids: Sequence[str]) -> dict[str, list[Container]]:
+    """The members of capsules by the capsule's uuid, in the order in which they start."""
+    members: dict[str, list[Container]] = {uuid: [] for uuid in capsule_uuids}
+    for start in range(0, len(capsule_uuids), 500):
+        part = capsule_uuids[start : start + 500]
+        query = _SELECT.where(containers.c.capsule_uuid.in_(part))
+        for row in conn.execute(query.order_by(containers.c.capsule_order)):
+            member = _value(row)
+            members[member.capsule_uuid or ""].append(member)
+    return members
 
 
 def limited(conn: Connection, host: str) -> Sequence[tuple[str, datetime, int]]:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from zun.model.names import new_uuid, port_uuid
 from zun.model.network import Network, Port
 from zun.store.rows import columns_of, values_of
-from zun.store.schema import containers, networks, ports
+from zun.store.schema import capsules, containers, networks, ports
 
 _NETWORK = sa.select(*columns_of(networks, Network))
 _PORT = sa.select(*columns_of(ports, Port))
@@ -171,14 +171,15 @@ def ports_of(conn: Connection, container_uuid: str) -> Sequence[Port]:
 
 
 def others_on_host(conn: Connection, network_uuid: str, container_uuid: str, host: str) -> bool:
-    """Whether another container placed on `host` has a port on the network."""
+    """Whether another container or capsule placed on `host` has a port on the network."""
     query = (
         sa.select(ports.c.uuid)
-        .join(containers, containers.c.uuid == ports.c.container_uuid)
+        .outerjoin(containers, containers.c.uuid == ports.c.container_uuid)
+        .outerjoin(capsules, capsules.c.uuid == ports.c.container_uuid)
         .where(
             ports.c.network_uuid == network_uuid,
             ports.c.container_uuid != container_uuid,
-            containers.c.host == host,
+            sa.or_(containers.c.host == host, capsules.c.host == host),
         )
     )
     return conn.execute(query.limit(1)).first() is not None

@@ -221,6 +221,16 @@ def renew(conn: Connection, by: str, epoch: int, until: datetime, uuids: Sequenc
     )
 
 
+def wake(conn: Connection, uuid: str) -> str | None:
+    """Ends the back-off of a resource's open operation that waits to be claimed; its queue, or None. Not a change."""
+    mine = (operations.c.open_key == uuid) & operations.c.state.in_(sorted(CLAIMABLE))
+    waiting = operations.update().where(mine, operations.c.not_before.is_not(None))
+    if conn.execute(waiting.values(not_before=None)).rowcount == 0:
+        return None
+    queue: str | None = conn.execute(sa.select(operations.c.queue).where(mine)).scalar()
+    return queue
+
+
 def tell(
     conn: Connection,
     operation: Operation,

@@ -140,6 +140,11 @@ containers = sa.Table(
     sa.Column("created_at", _TIME, nullable=False),
     sa.Column("updated_at", _TIME),
     sa.Column("max_run_time", sa.Integer),
+    sa.Column("capsule_uuid", sa.String(36)),
+    sa.Column("capsule_order", sa.Integer),
+    sa.Column(
+        "init", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()
+    ),
     sa.CheckConstraint(_in("status", list(Status)), name="status"),
     sa.Index(None, "project_id", "id"),
     sa.Index(None, "project_id", "name"),
@@ -148,6 +153,37 @@ containers = sa.Table(
     sa.Index(None, "status", "id"),
     sa.Index(None, "registry_id"),
     sa.Index(None, "host", "max_run_time"),
+    sa.Index(None, "capsule_uuid"),
+)
+
+# Several containers in one sandbox; `containers.capsule_uuid` says which.
+capsules = sa.Table(
+    "capsules",
+    metadata,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255)),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("status_reason", sa.Text),
+    sa.Column("labels", Json, nullable=False),
+    sa.Column("annotations", Json, nullable=False),
+    sa.Column("restart_policy", Json, nullable=False),
+    sa.Column("cpu", sa.Double, nullable=False),
+    sa.Column("memory", sa.Integer, nullable=False),
+    sa.Column("disk", sa.Integer, nullable=False),
+    sa.Column("addresses", Json),
+    sa.Column("availability_zone", sa.String(255)),
+    sa.Column("host", sa.String(255)),
+    sa.Column("sandbox_id", sa.String(255)),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("updated_at", _TIME),
+    sa.CheckConstraint(_in("status", list(Status)), name="status"),
+    sa.Index(None, "project_id", "id"),
+    sa.Index(None, "project_id", "name"),
+    sa.Index(None, "name"),
+    sa.Index(None, "host", "id"),
 )
 
 operations = sa.Table(

@@ -17,8 +17,8 @@ from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError, TimedOut
 from zun.model.lifecycle import Status
 from zun.model.operation import OUTLIVING, EventKind, Operation, OperationState
-from zun.store import operations
-from zun.work.context import Env, Recording, StepContext
+from zun.store import containers, operations
+from zun.work.context import Env, NotYet, Recording, StepContext
 from zun.work.metrics import WorkMetrics
 from zun.work.steps import STEPS, Step
 from zun.work.subjects import SUBJECTS, Row
@@ -31,6 +31,7 @@ _LONGEST_BACKOFF = 10.0
 _UNDO_TIME = 300.0
 #: Seconds the engine has to say how a container is when its operation ends.
 _LOOK_TIME = 10.0
+_MOST_DOUBLINGS = 10
 
 
 class Outcome(Enum):
@@ -108,6 +109,9 @@ class Attempt:
             if step.do:
                 self._at("effect", name)
             written = self._record(ctx, step, name, recording)
+        except NotYet as exc:
+            self._timed(name, "waits", begun)
+            return self._later(exc)
         except DriverError as exc:
             self._timed(name, "failed", begun)
             if self._deadline.cancelled():
@@ -151,8 +155,28 @@ class Attempt:
             raise _Fenced  # takes back what the step wrote
         if recording.container:
             self._subject.update(conn, operation.container_uuid, now, recording.container)
+        self._write_members(conn, recording.members)
         operations.tell(conn, new, EventKind.STEP_DONE, now, step=name)
         return new
+
+    def _later(self, waits: NotYet) -> Written:
+        """Lets go of an operation whose step waits; whoever hears of what it waits for wakes it before its time."""
+        operation, now = self._operation, self._env.clock()
+        attempts = operation.attempts + 1
+        with self._env.db.write() as conn:
+            new = operations.change(
+                conn, operation, state=OperationState.PENDING, attempts=attempts, error=None,
+                not_before=now + timedelta(seconds=_backoff(attempts)),
+                claimed_by=None, claimed_until=None,
+            )  # fmt: skip
+            if new is None:
+                return Outcome.FENCED, None
+            self._write_members(conn, waits.members)
+        return Outcome.WAITING, new
+
+    def _write_members(self, conn: Connection, members: Mapping[str, Mapping[str, Any]]) -> None:
+        for member, columns in members.items():
+            containers.update(conn, member, self._env.clock(), **columns)
 
     def _failed(self, name: str, error: DriverError) -> Written:
         """Tries again later, or turns round."""
@@ -317,7 +341,8 @@ def _known(name: str) -> Step:
 
 
 def _backoff(attempts: int) -> float:
-    return min(_FIRST_BACKOFF * 2.0 ** (attempts - 1), _LONGEST_BACKOFF) * random.uniform(0.8, 1.2)
+    doublings = min(attempts - 1, _MOST_DOUBLINGS)
+    return min(_FIRST_BACKOFF * 2.0**doublings, _LONGEST_BACKOFF) * random.uniform(0.8, 1.2)
 
 
 class _Fenced(Exception):
