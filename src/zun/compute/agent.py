@@ -92,8 +92,7 @@ class Agent:
     def start(self) -> None:
         """Registers the host under a new epoch and begins."""
         host = host_of(self._env, self._settings, self._inventory())
-        with self._env.db.write() as conn:
-            self.epoch = hosts.register(conn, host, self._env.clock())
+        self.epoch = self._env.db.run(lambda conn: hosts.register(conn, host, self._env.clock()))
         LOG.info("host %s is registered, epoch %d", host.hostname, self.epoch)
         self._runner = Runner(
             queue=host_queue(self._means.host),
@@ -145,8 +144,7 @@ class Agent:
     def _listed(self, facts: list[Facts]) -> None:
         # A listing means that the engine answers: what it says of itself may be new, and work may go on.
         host = host_of(self._env, self._settings, self._inventory())
-        with self._env.db.write() as conn:
-            hosts.refresh(conn, host, self._env.clock())
+        self._env.db.run(lambda conn: hosts.refresh(conn, host, self._env.clock()))
         self._reaper.sweep(facts)
 
     def _beat(self) -> None:
@@ -154,8 +152,7 @@ class Agent:
             try:
                 # An agent without its engine is no place for containers: its beat stops.
                 self._means.runtime.ping()
-                with self._env.db.write() as conn:
-                    self._record_beat(conn)
+                self._env.db.run(self._record_beat)
             except DriverError as exc:
                 LOG.warning("no heartbeat: %s", exc)
             except Exception:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from sqlalchemy.engine import Connection
+
 from zun.drivers.deadline import Deadline
 from zun.drivers.runtime import Facts
 from zun.model import lifecycle
@@ -99,7 +101,8 @@ class CapsuleWatch:
 
     def _write(self, capsule: Capsule, members: Sequence[Container], verdict: seen.Verdict) -> bool:
         now = self._env.clock()
-        with self._env.db.write() as conn:
+
+        def write(conn: Connection) -> bool | None:
             if not capsules.update(conn, capsule.uuid, now, verdict.capsule, idle=True):
                 return capsules.get(conn, capsule.uuid) is None
             for member in members:
@@ -117,6 +120,11 @@ class CapsuleWatch:
             if verdict.capsule["status"] is not capsule.status:
                 detail = {**verdict.capsule, "status_before": capsule.status}
                 operations.tell_observed(conn, capsule.uuid, capsule.project_id, now, detail)
+            return None
+
+        gone = self._env.db.run(write)
+        if gone is not None:
+            return gone
         status = verdict.capsule["status"]
         if status is not capsule.status:
             LOG.info("capsule %s is %s (was %s)", capsule.uuid, status, capsule.status)

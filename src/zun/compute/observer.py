@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy.engine import Connection
+
 from zun.compute.capsules import CapsuleWatch
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError
@@ -26,6 +28,7 @@ from zun.model.operation import Operation
 from zun.service.errors import ServiceError
 from zun.service.intents import Asker, Intents
 from zun.store import containers, operations
+from zun.store.errors import DatabaseError
 from zun.work import facts as seen
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
@@ -154,6 +157,10 @@ class Observer:
                 self._looking.add(uuid)
             try:
                 self._look(uuid)
+            except DatabaseError as exc:
+                LOG.warning("what container %s is can't be written: %s", uuid, exc)
+                if not self._stopping.wait(_LOOK_AGAIN):
+                    self.look_at(uuid)
             except DriverError as exc:
                 LOG.info("container %s can't be looked at: %s", uuid, exc)
                 if exc.retryable and not self._stopping.wait(_LOOK_AGAIN):
@@ -179,7 +186,7 @@ class Observer:
             try:
                 self._list(gap)
                 self.synced.set()
-            except DriverError as exc:
+            except (DriverError, DatabaseError) as exc:
                 LOG.warning("the engine can't be listed: %s", exc)
                 if not self._stopping.wait(1.0):
                     self.look_at_all(gap=gap)
@@ -268,7 +275,8 @@ class Observer:
 
     def _write(self, row: Container, status: Status, changes: dict[str, object]) -> bool:
         now = self._env.clock()
-        with self._env.db.write() as conn:
+
+        def write(conn: Connection) -> bool:
             if not containers.update_if_idle(conn, row.uuid, row.status, now, **changes):
                 return False
             detail = {
@@ -278,6 +286,10 @@ class Observer:
                 "status_reason": changes.get("status_reason"),
             }
             operations.tell_observed(conn, row.uuid, row.project_id, now, detail)
+            return True
+
+        if not self._env.db.run(write):
+            return False
         if status is not row.status:
             LOG.info("container %s is %s (was %s)", row.uuid, status, row.status)
             self._metrics.observed.labels(status).inc()

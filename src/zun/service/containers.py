@@ -193,13 +193,16 @@ class Containers:
         )
 
     def _change(self, container: Container, changes: Mapping[str, Any]) -> Container:
-        with self._db.write() as conn:
+
+        def write(conn: Connection) -> Container | None:
             if "name" in changes:
                 drafts.check_unique(
                     conn, container.project_id, changes["name"], self._settings, container.uuid
                 )
             containers.update(conn, container.uuid, self._clock(), **changes)
-            return self._there(container, containers.get(conn, container.uuid))
+            return containers.get(conn, container.uuid)
+
+        return self._there(container, self._db.run(write))
 
     def _there(self, container: Container, after: Container | None) -> Container:
         if after is None:

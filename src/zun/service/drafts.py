@@ -25,7 +25,7 @@ from zun.service import quotas, registries
 from zun.service.caller import Caller
 from zun.service.errors import Conflict, Invalid, NotFound
 from zun.service.settings import ServiceSettings
-from zun.store import capsules, containers, hosts, networks
+from zun.store import capsules, containers, hosts, locks, networks
 from zun.store import registries as stored_registries
 from zun.work.clock import Clock
 
@@ -37,8 +37,8 @@ def prepare(
     _refuse_unconfigured(draft, settings)
     check_image(draft.image)
     row = _row(conn, caller, draft, settings, clock)
-    quotas.reserve(conn, caller.project_id, amounts_of(row), settings.quota)
     check_unique(conn, caller.project_id, draft.name, settings)
+    quotas.reserve(conn, caller.project_id, amounts_of(row), settings.quota)
     if draft.host is not None and hosts.find(conn, draft.host) is None:
         raise NotFound(f"host: no host {draft.host!r} is known.", slug="requested-host-not-found")
     nets = [_net(conn, caller, index, net) for index, net in enumerate(draft.nets)]
@@ -158,6 +158,7 @@ def check_unique(
     if name is None or not settings.unique_names:
         return
     scope = project_id if settings.unique_names == "project" else None
+    locks.hold(conn, f"container names of {scope}" if scope else "container names")
     if containers.name_taken(conn, name, scope, besides):
         raise Conflict(
             f"name: a container named {name!r} exists already.", slug="container-already-exists"

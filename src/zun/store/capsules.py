@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from zun.model.capsule import SORT_KEYS, Capsule
 from zun.model.lifecycle import Action, Status
 from zun.store import keyset
-from zun.store.rows import columns_of, names_of, values_of
+from zun.store.rows import columns_of, hold_row, names_of, values_of
 from zun.store.schema import capsules, operations
 
 _COLUMNS = columns_of(capsules, Capsule)
@@ -39,6 +39,12 @@ def get(conn: Connection, uuid: str) -> Capsule | None:
     """The capsule of this uuid, or None."""
     row = conn.execute(_SELECT.where(capsules.c.uuid == uuid)).first()
     return None if row is None else _value(row)
+
+
+def hold(conn: Connection, uuid: str) -> Capsule | None:
+    """As `get`, and nobody else writes to the row before this transaction ends."""
+    hold_row(conn, capsules, uuid)
+    return get(conn, uuid)
 
 
 def find(conn: Connection, name: str, project_id: str | None, most: int = 2) -> list[Capsule]:
@@ -88,6 +94,7 @@ def update(
     """Sets columns; whether the row is there and, with `idle`, has no open operation."""
     mine = capsules.update().where(capsules.c.uuid == uuid)
     if idle:
+        hold_row(conn, capsules, uuid)  # as in `containers.update_if_idle`
         mine = mine.where(~sa.exists().where(operations.c.open_key == uuid))
     return conn.execute(mine.values(updated_at=now, **changes)).rowcount == 1
 

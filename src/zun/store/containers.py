@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import TRANSITIONS, Action, Status
 from zun.store import keyset, labels
-from zun.store.rows import columns_of, names_of, values_of
+from zun.store.rows import columns_of, hold_row, names_of, values_of
 from zun.store.schema import Json, JsonAsIs, containers, operations
 
 _COLUMNS = columns_of(containers, Container)
@@ -78,6 +78,12 @@ def get(conn: Connection, uuid: str) -> Container | None:
     return None if row is None else _value(row)
 
 
+def hold(conn: Connection, uuid: str) -> Container | None:
+    """As `get`, and nobody else writes to the row before this transaction ends."""
+    hold_row(conn, containers, uuid)
+    return get(conn, uuid)
+
+
 def find(conn: Connection, name: str, project_id: str | None, most: int = 2) -> list[Container]:
     """Containers of exactly this name, in the project (None = in all), at most `most`; no members of capsules."""
     query = _SELECT.where(containers.c.name == name, _ALONE).order_by(containers.c.id).limit(most)
@@ -117,7 +123,7 @@ def page(
     if project_id is not None:
         query = query.where(containers.c.project_id == project_id)
     for key, wanted in filters.items():
-        query = query.where(_matches(conn, key, wanted))
+        query = query.where(_matches(key, wanted))
     query = keyset.page(
         query,
         containers.c[sort_key],
@@ -129,11 +135,12 @@ def page(
     return [_listed(row) for row in conn.execute(query).all()]
 
 
-def _matches(conn: Connection, key: str, wanted: Any) -> Any:
+def _matches(key: str, wanted: Any) -> Any:
     if key == "status" and isinstance(wanted, tuple):
         return containers.c.status.in_(wanted)
     if key == "name_prefix":
-        return _begins(conn, containers.c.name, wanted)
+        # Names are ASCII and compared by bytes: a range of the index, on every database.
+        return (containers.c.name >= wanted) & (containers.c.name < wanted + "\x7f")
     if key == "labels":
         return sa.and_(*(labels.matches(containers.c.uuid, *label) for label in wanted))
     if key != "task_state":
@@ -142,13 +149,6 @@ def _matches(conn: Connection, key: str, wanted: Any) -> Any:
     return operations.c.action.in_(actions) & (
         operations.c.begun | (operations.c.action != Action.CREATE)
     )
-
-
-def _begins(conn: Connection, column: sa.Column[Any], prefix: str) -> Any:
-    # Names are ASCII. SQLite compares bytes, and its LIKE has no use for an index; the others' LIKE has.
-    if conn.dialect.name == "sqlite":
-        return (column >= prefix) & (column < prefix + "\x7f")
-    return column.startswith(prefix, autoescape=True)
 
 
 def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
@@ -161,6 +161,9 @@ def update_if_idle(
     conn: Connection, uuid: str, recorded: Status, now: datetime, **changes: Any
 ) -> bool:
     """Sets columns of a row that still has the status `recorded` and no open operation; whether it did."""
+    _lock(
+        conn, uuid
+    )  # a condition on another table is not looked at again after a wait for the row
     open_op = sa.exists().where(operations.c.open_key == uuid)
     done = conn.execute(
         containers.update()

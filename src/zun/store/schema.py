@@ -24,6 +24,8 @@ metadata = sa.MetaData(
 )
 
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+#: Of double precision everywhere, as MariaDB's FLOAT alone is not; SQLite's first revision called it so.
+_CPU: sa.types.TypeEngine[float] = sa.Double().with_variant(sa.Float(), "sqlite")
 _TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 
 
@@ -35,7 +37,7 @@ class Json(sa.types.TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """LONGTEXT where TEXT ends at 64 KiB."""
-        return dialect.type_descriptor(mysql.LONGTEXT() if dialect.name == "mysql" else sa.Text())
+        return mysql.LONGTEXT() if dialect.name == "mysql" else sa.Text()
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
         """A Python value to text."""
@@ -252,10 +254,10 @@ hosts = sa.Table(
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("hostname", sa.String(255), nullable=False, unique=True),
     sa.Column("inventory", Json, nullable=False),
-    sa.Column("cpus", sa.Float, nullable=False),  # what may be claimed: total x ratio - reserve
+    sa.Column("cpus", _CPU, nullable=False),  # what may be claimed: total x ratio - reserve
     sa.Column("memory", sa.Integer, nullable=False),
     sa.Column("disk", sa.Integer, nullable=False),
-    sa.Column("cpu_used", sa.Float, nullable=False),
+    sa.Column("cpu_used", _CPU, nullable=False),
     sa.Column("mem_used", sa.Integer, nullable=False),
     sa.Column("disk_used", sa.Integer, nullable=False),
     sa.Column("total_containers", sa.Integer, nullable=False),
@@ -290,7 +292,7 @@ claims = sa.Table(
     metadata,
     sa.Column("container_uuid", sa.String(36), primary_key=True),
     sa.Column("host", sa.String(255), nullable=False),
-    sa.Column("cpu", sa.Float, nullable=False),
+    sa.Column("cpu", _CPU, nullable=False),
     sa.Column("memory", sa.Integer, nullable=False),
     sa.Column("disk", sa.Integer, nullable=False),
     sa.Index(None, "host"),
@@ -418,3 +420,6 @@ sessions = sa.Table(
     sa.Index(None, "exec_id"),
     sa.Index(None, "expires_at"),
 )
+
+# Names of decisions; see `zun.store.locks`.
+locks = sa.Table("locks", metadata, sa.Column("name", sa.String(255), primary_key=True))

@@ -50,7 +50,7 @@ def stand(ctx: StepContext, network_uuid: str | None, address: str | None) -> Po
 
 
 def _renumbered(ctx: StepContext, network: Network, port: Port, refused: Collection[str]) -> bool:
-    with ctx.env.db.write() as conn:
+    def write(conn: Connection) -> bool:
         networks.release_port(conn, port.uuid)
         try:
             if len(refused) < _SUBNET_TRIES:
@@ -61,20 +61,25 @@ def _renumbered(ctx: StepContext, network: Network, port: Port, refused: Collect
         networks.delete_if_unused(conn, network.uuid)
         return False
 
+    return ctx.env.db.run(write)
+
 
 def _recorded(
     ctx: StepContext, network_uuid: str | None, address: str | None, refused: Collection[str]
 ) -> tuple[Network, Port]:
     env, container = ctx.env, ctx.owner
+
+    def write(conn: Connection) -> tuple[Network, Port]:
+        network = networks.get(conn, network_uuid) if network_uuid else networks.ensure(
+            conn, container.project_id, networks.DEFAULT, env.settings.subnet_pool, env.clock(),
+            avoid=refused,
+        )  # fmt: skip
+        if network is None:
+            raise Rejected(f"Network {network_uuid} is gone.")
+        return network, networks.ensure_port(conn, network, container.uuid, address)
+
     try:
-        with env.db.write() as conn:
-            network = networks.get(conn, network_uuid) if network_uuid else networks.ensure(
-                conn, container.project_id, networks.DEFAULT, env.settings.subnet_pool, env.clock(),
-                avoid=refused,
-            )  # fmt: skip
-            if network is None:
-                raise Rejected(f"Network {network_uuid} is gone.")
-            return network, networks.ensure_port(conn, network, container.uuid, address)
+        return env.db.run(write)
     except networks.Exhausted as exc:
         raise Rejected(f"The container can't be connected to a network: {exc}.") from exc
 
@@ -147,9 +152,12 @@ def release_one(ctx: StepContext, network_uuid: str, port_uuid: str) -> None:
             shared = networks.others_on_host(conn, network_uuid, ctx.owner.uuid, means.host)
         if not shared:
             _remove(ctx, network_uuid)
-        with env.db.write() as conn:
+
+        def write(conn: Connection) -> None:
             networks.release_port(conn, port_uuid)
             networks.delete_if_unused(conn, network_uuid)
+
+        env.db.run(write)
 
 
 def _remove(ctx: StepContext, network_uuid: str) -> None:
