@@ -19,6 +19,7 @@ from zun.model.host import Host, Inventory
 from zun.model.operation import host_queue
 from zun.service.intents import Intents
 from zun.store import hosts
+from zun.store.errors import DatabaseError
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
 from zun.work.runner import Checkpoint, Claimant, Runner, RunnerSettings
@@ -92,7 +93,9 @@ class Agent:
     def start(self) -> None:
         """Registers the host under a new epoch and begins."""
         host = host_of(self._env, self._settings, self._inventory())
-        self.epoch = self._env.db.run(lambda conn: hosts.register(conn, host, self._env.clock()))
+        self.epoch = self._env.db.run(
+            lambda conn: hosts.register(conn, host, self._env.clock()), twice=True
+        )
         LOG.info("host %s is registered, epoch %d", host.hostname, self.epoch)
         self._runner = Runner(
             queue=host_queue(self._means.host),
@@ -144,7 +147,7 @@ class Agent:
     def _listed(self, facts: list[Facts]) -> None:
         # A listing means that the engine answers: what it says of itself may be new, and work may go on.
         host = host_of(self._env, self._settings, self._inventory())
-        self._env.db.run(lambda conn: hosts.refresh(conn, host, self._env.clock()))
+        self._env.db.run(lambda conn: hosts.refresh(conn, host, self._env.clock()), twice=True)
         self._reaper.sweep(facts)
 
     def _beat(self) -> None:
@@ -152,8 +155,8 @@ class Agent:
             try:
                 # An agent without its engine is no place for containers: its beat stops.
                 self._means.runtime.ping()
-                self._env.db.run(self._record_beat)
-            except DriverError as exc:
+                self._env.db.run(self._record_beat, twice=True)
+            except (DriverError, DatabaseError) as exc:
                 LOG.warning("no heartbeat: %s", exc)
             except Exception:
                 LOG.exception("the heartbeat can't be written")

@@ -70,7 +70,8 @@ class Hosts:
 
     def _change(self, host: str, binary: str, **changes: Any) -> Service:
         service = self._db.run(
-            lambda conn: hosts.change_service(conn, host, binary, self._clock(), **changes)
+            lambda conn: hosts.change_service(conn, host, binary, self._clock(), **changes),
+            twice=True,
         )
         if service is None:
             raise _no_service(host, binary)

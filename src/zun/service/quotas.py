@@ -83,11 +83,11 @@ class Quotas:
             quotas.set_project(conn, project_id, limits)
             return _effective(conn, project_id, self._settings)
 
-        return self._db.run(write)
+        return self._db.run(write, twice=True)
 
     def delete(self, project_id: str) -> None:
         """Removes the limits of a project; the defaults hold for it again."""
-        self._db.run(lambda conn: quotas.forget_project(conn, project_id))
+        self._db.run(lambda conn: quotas.forget_project(conn, project_id), twice=True)
 
     def of_class(self, name: str) -> Limits:
         """The limits of a class, the configured ones where it has none. Only the class `default` limits anybody."""
@@ -101,7 +101,7 @@ class Quotas:
             quotas.set_class(conn, name, limits)
             return self._of_class(conn, name)
 
-        return self._db.run(write)
+        return self._db.run(write, twice=True)
 
     def _of_class(self, conn: Connection, name: str) -> Limits:
         configured = self._settings.limits

@@ -112,6 +112,8 @@ class Database:
         self.url = url
         self._patience = patience or Patience()
         self._engine = _engine(parsed, pool or Pool())
+        # What is said to a new connection fails with the driver's own words, which nobody has wrapped.
+        self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
         self._writer = threading.Lock() if self.is_sqlite else None
         self._longest_write = longest_write
         self._followers: list[Callable[[], None]] = []
@@ -158,23 +160,27 @@ class Database:
         self,
         work: Callable[[Connection], T],
         *,
-        durable: bool = True,
-        committed: Callable[[Connection], T | None] = lambda conn: None,
+        committed: Callable[[Connection], T | None] | None = None,
+        twice: bool = False,
     ) -> T:
         """What `work` returns, in a write transaction that is begun anew if the database took it back.
 
         `work` may be called several times, so it does nothing but read and write by the connection it is given.
-        Never after a commit whose answer was lost: then `committed` is asked, in a transaction of its own, for what
-        `work` would have returned; None if it finds nothing. Raises Contended and Unavailable when it was tried long
-        enough - nothing is written then - and CommitUnknown.
+        Not after a commit whose answer was lost, unless it bears being done `twice`: then `committed`, if given, is
+        asked in a transaction of its own for what `work` would have returned; None if it finds nothing. Raises
+        Contended and Unavailable when it was tried long enough - nothing is written then - and CommitUnknown.
         """
         until = time.monotonic() + self._patience.seconds
         for tried in itertools.count(1):
             try:
-                with self.write(durable=durable) as conn:
+                with self.write() as conn:
                     return work(conn)
-            except CommitUnknown:
-                return self._found(committed, until)
+            except CommitUnknown as exc:
+                if committed is not None:
+                    return self._found(committed, until)
+                if not twice or time.monotonic() > until:
+                    raise
+                self._again(exc, tried)
             except Contended as exc:
                 if tried >= self._patience.tries:
                     raise
@@ -234,12 +240,14 @@ class Database:
     def _connected(self) -> Iterator[Connection]:
         try:
             conn = self._engine.connect()
-        except DBAPIError as exc:
+        except (DBAPIError, sa.exc.TimeoutError, self._driver_error) as exc:
             raise errors.of_connecting(exc) from exc
-        except sa.exc.TimeoutError as exc:
-            raise Unavailable(str(exc)) from exc
-        with contextlib.closing(conn):
+        try:
             yield conn
+        finally:
+            # If it broke only now: what was read is right, what was not committed is gone, and so is the connection.
+            with contextlib.suppress(DBAPIError):
+                conn.close()
 
     @contextmanager
     def _among_others(self) -> Iterator[Connection]:

@@ -46,7 +46,7 @@ _SQLITE_BUSY = 5
 def sorted_out(error: BaseException) -> DatabaseError | None:
     """What `error`, raised within a transaction before its commit, means; None for what is our own mistake."""
     if isinstance(error, sql.TimeoutError):
-        return Unavailable(f"no connection to the database became free: {error}")
+        return Unavailable(_first_line(error))
     if not isinstance(error, sql.DBAPIError):
         return None
     if _is_contended(error.orig):
@@ -56,7 +56,7 @@ def sorted_out(error: BaseException) -> DatabaseError | None:
     return None
 
 
-def of_connecting(error: sql.DBAPIError) -> DatabaseError:
+def of_connecting(error: Exception) -> DatabaseError:
     """The same for an error of the attempt to connect, whatever it is."""
     return Unavailable(_first_line(error))
 
@@ -86,6 +86,7 @@ def _number(orig: Any) -> int:
     return first if isinstance(first, int) else 0
 
 
-def _first_line(error: sql.DBAPIError) -> str:
-    # Of the driver's words, never of the statement: its parameters may be secrets.
-    return str(error.orig).partition("\n")[0][:300]
+def _first_line(error: Exception) -> str:
+    # Of the driver's words, not of the statement.
+    said = error.orig if isinstance(error, sql.DBAPIError) else error
+    return str(said).partition("\n")[0][:300]

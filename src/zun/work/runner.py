@@ -92,7 +92,8 @@ class Runner:
         freed = self._env.db.run(
             lambda conn: operations.take_back(
                 conn, self._env.clock(), by=self._claimant.name, epoch=self._claimant.epoch
-            )
+            ),
+            twice=True,
         )
         for operation in freed:
             LOG.info("took back %s of %s", operation.action, operation.container_uuid)
@@ -127,6 +128,9 @@ class Runner:
             self._wake.clear()
             try:
                 wait = self._take()
+            except DatabaseError as exc:
+                LOG.warning("queue %s can't be read: %s", self._queue, exc)
+                wait = _LOOK_AGAIN
             except Exception:
                 LOG.exception("queue %s can't be read; trying again", self._queue)
                 wait = self._settings.poll
@@ -175,13 +179,15 @@ class Runner:
             try:
                 if mine:
                     self._renew_leases(mine)
+            except DatabaseError as exc:
+                LOG.warning("the leases of %s can't be renewed: %s", self._claimant.name, exc)
             except Exception:
                 LOG.exception("the leases of %s can't be renewed", self._claimant.name)
 
     def _renew_leases(self, uuids: Sequence[str]) -> None:
         name, epoch = self._claimant.name, self._claimant.epoch
         until = self._env.clock() + timedelta(seconds=self._settings.lease)
-        self._env.db.run(lambda conn: operations.renew(conn, name, epoch, until, uuids))
+        self._env.db.run(lambda conn: operations.renew(conn, name, epoch, until, uuids), twice=True)
 
     # ---- working
 
@@ -267,8 +273,11 @@ class Runner:
     def _ended(self, operation: Operation) -> None:
         self._metrics.operations.labels(operation.action, operation.state).inc()
         self._closed(operation)
-        with self._env.db.read() as conn:
-            successor = operations.successor_of(conn, operation)
+        try:
+            with self._env.db.read() as conn:
+                successor = operations.successor_of(conn, operation)
+        except DatabaseError:
+            return  # the slow poll of its queue finds it
         if successor is not None:
             self._bus.nudge(successor.queue)
 
@@ -293,7 +302,7 @@ class Runner:
 
 def take_back_expired(db: Database, env: Env, bus: Bus, metrics: WorkMetrics) -> int:
     """Frees operations whose lease is over, of whatever claimant; how many. Any conductor may do it at any time."""
-    freed = db.run(lambda conn: operations.take_back(conn, env.clock()))
+    freed = db.run(lambda conn: operations.take_back(conn, env.clock()), twice=True)
     for operation in freed:
         LOG.warning("the lease of %s on operation %s is over", operation.claimed_by, operation.uuid)
         bus.nudge(operation.queue)

@@ -79,7 +79,7 @@ def _recorded(
         return network, networks.ensure_port(conn, network, container.uuid, address)
 
     try:
-        return env.db.run(write)
+        return env.db.run(write, twice=True)
     except networks.Exhausted as exc:
         raise Rejected(f"The container can't be connected to a network: {exc}.") from exc
 
@@ -157,7 +157,7 @@ def release_one(ctx: StepContext, network_uuid: str, port_uuid: str) -> None:
             networks.release_port(conn, port_uuid)
             networks.delete_if_unused(conn, network_uuid)
 
-        env.db.run(write)
+        env.db.run(write, twice=True)
 
 
 def _remove(ctx: StepContext, network_uuid: str) -> None:
