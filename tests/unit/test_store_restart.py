@@ -121,7 +121,9 @@ def _compare(rig: Rig, clients: list[Client]) -> None:
                 assert rig.row(uuid) is None, f"{name} was deleted"
             else:
                 row = rig.row(uuid)
-                assert row is not None and row.status == "Running", f"{name} was accepted: {row and row.status_reason}"
+                assert row is not None and row.status == "Running", (
+                    f"{name} was accepted: {row and row.status_reason}"
+                )
     ours = rig.fakes.runtime.list(rig.house.agent._means.host_id, Deadline(10))
     assert {facts.uuid for facts in ours} == {row.uuid for row in listed}
     with rig.db.read() as conn:

@@ -323,7 +323,7 @@ class Intents:
 
     def wake(self, uuid: str) -> None:
         """Has the open operation of a resource looked after now, where it waits for its time."""
-        queue = self._db.run(lambda conn: operations.wake(conn, uuid))
+        queue = self._db.run(lambda conn: operations.wake(conn, uuid), twice=True)
         if queue is not None:
             self._bus.nudge(queue)
 

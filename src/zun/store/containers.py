@@ -161,9 +161,8 @@ def update_if_idle(
     conn: Connection, uuid: str, recorded: Status, now: datetime, **changes: Any
 ) -> bool:
     """Sets columns of a row that still has the status `recorded` and no open operation; whether it did."""
-    _lock(
-        conn, uuid
-    )  # a condition on another table is not looked at again after a wait for the row
+    # Before: a condition on another table is not looked at again after a wait for the row.
+    hold_row(conn, containers, uuid)
     open_op = sa.exists().where(operations.c.open_key == uuid)
     done = conn.execute(
         containers.update()
