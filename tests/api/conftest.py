@@ -335,8 +335,10 @@ def make_api(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def api(make_api: Maker) -> Api:
-    return make_api()
+def api(make_api: Maker) -> Iterator[Api]:
+    made = make_api()
+    yield made
+    made.db.close()  # thousands of tests would have more files open than a process may
 
 
 @pytest.fixture
