@@ -269,7 +269,7 @@ def _answers(asked: dict[str, Any]) -> dict[str, Any]:
 
     def execute(arguments: Mapping[str, Any], _seconds: float) -> dict[str, Any]:
         asked["execute"] = arguments
-        return {"output": b"root\n", "exit_code": 3}
+        return {"output": b"root\xff\n", "exit_code": 3}
 
     usage = {
         "cpu": 0.25, "memory": 2**20, "memory_limit": 2**26, "received": 1, "sent": 2, "read": 3, "written": 4,
