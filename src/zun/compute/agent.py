@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from zun.bus import Bus
 from zun.compute.answers import answers
+from zun.compute.endpoint import Endpoint
 from zun.compute.observer import Observer, ObserverSettings
 from zun.compute.reaper import Reaper, ReaperSettings
 from zun.compute.timekeeper import Timekeeper
@@ -24,6 +25,8 @@ from zun.work.metrics import WorkMetrics
 from zun.work.runner import Checkpoint, Claimant, Runner, RunnerSettings
 
 LOG = logging.getLogger(__name__)
+
+_STREAMS_END = 8.0  # seconds in which byte streams are brought to an end
 
 #: What is believed of a host whose engine has never answered: nothing fits on it.
 _UNKNOWN = Inventory(
@@ -73,6 +76,7 @@ class Agent:
         intents: Intents,
         settings: AgentSettings,
         metrics: WorkMetrics,
+        endpoint: Endpoint,
         checkpoint: Checkpoint = lambda name: None,
     ) -> None:
         self._env = env
@@ -80,6 +84,8 @@ class Agent:
         self._bus = bus
         self._settings = settings
         self._metrics = metrics
+        self._endpoint = endpoint
+        self._leftovers_killed = False
         self._checkpoint = checkpoint
         self._reaper = Reaper(env, settings.reaper, metrics)
         self.observer = Observer(env, intents, settings.observer, metrics, self._listed)
@@ -90,10 +96,12 @@ class Agent:
         self.epoch = 0
 
     def start(self) -> None:
-        """Registers the host under a new epoch and begins."""
+        """Registers the host under a new epoch and begins. Raises OSError: the streams' address can't be had."""
         host = host_of(self._env, self._settings, self._inventory())
+        self._endpoint.start()
         with self._env.db.write() as conn:
             self.epoch = hosts.register(conn, host, self._env.clock())
+            hosts.set_stream_address(conn, host.hostname, self._endpoint.address)
         LOG.info("host %s is registered, epoch %d", host.hostname, self.epoch)
         self._runner = Runner(
             queue=host_queue(self._means.host),
@@ -114,6 +122,7 @@ class Agent:
     def stop(self, seconds: float) -> bool:
         """Ends within `seconds`; whether all steps in flight had ended by then."""
         self._stopping.set()
+        self._endpoint.stop(min(seconds, _STREAMS_END))
         self._timekeeper.stop()
         ended = self._runner.stop(seconds) if self._runner else True
         self.observer.stop()
@@ -124,7 +133,10 @@ class Agent:
     def probe(self) -> str:
         """For the health report: raises where a part of the agent has died."""
         if self._runner is None or not (
-            self._runner.alive and self.observer.alive and self._timekeeper.alive
+            self._runner.alive
+            and self.observer.alive
+            and self._timekeeper.alive
+            and self._endpoint.alive
         ):
             raise RuntimeError("a thread of the agent has ended; see the log")
         if not self.observer.synced.is_set():
@@ -148,6 +160,13 @@ class Agent:
         with self._env.db.write() as conn:
             hosts.refresh(conn, host, self._env.clock())
         self._reaper.sweep(facts)
+        if not self._leftovers_killed:
+            killed = self._endpoint.opener.kill_leftovers()
+            self._leftovers_killed = True
+            if killed:
+                LOG.info(
+                    "%d commands of an earlier life, whose clients are gone, were ended", killed
+                )
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._settings.heartbeat):

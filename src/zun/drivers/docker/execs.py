@@ -172,7 +172,13 @@ class Execs:
     def kill(self, ident: str) -> None:
         """Kills the command and its process group; a failure is logged, for nobody waits any more."""
         try:
-            deadline = Deadline(SOON)
+            self.end(ident, Deadline(SOON))
+        except errors.DriverError as e:
+            log.warning("a command that ran out of time could not be killed: %s", e)
+
+    def end(self, ident: str, deadline: Deadline) -> None:
+        """Kills the command and its process group; one that isn't running, or isn't there, is fine."""
+        try:
             pid = self._pid(ident, deadline)
             if pid is None:
                 return
@@ -185,8 +191,8 @@ class Execs:
                 os.close(handle)
         except (ProcessLookupError, errors.NotFound):
             return
-        except (OSError, errors.DriverError) as e:
-            log.warning("a command could not be killed: %s", type(e).__name__)
+        except OSError as e:
+            raise errors.Unavailable(f"cannot kill the command: {type(e).__name__}") from e
 
     def _pid(self, ident: str, deadline: Deadline) -> int | None:
         seen = self._look(ident, deadline)

@@ -102,8 +102,7 @@ class DockerStreams:
         self._execs(uuid).resize(ident, rows, columns, deadline)
 
     def kill_exec(self, uuid: str, ident: str, deadline: Deadline) -> None:
-        deadline.left()
-        self._execs(uuid).kill(ident)
+        self._execs(uuid).end(ident, deadline)
 
     def _execs(self, uuid: str) -> Execs:
         return Execs(self._engine, runtime_name(uuid))

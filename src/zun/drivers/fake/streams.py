@@ -87,7 +87,13 @@ class Streams(Powers):
         self._attached: dict[str, list[Played]] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self.engine_away = False  # whether looking how a stream ended finds nobody
-        self.open_streams = 0
+        self._open: set[Played] = set()
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams nobody has closed yet."""
+        with self._lock:
+            return len(self._open)
 
     # -- what a test does behind the service's back --------------------------------------------------------------
 
@@ -103,7 +109,7 @@ class Streams(Powers):
         """The engine goes away: every stream ends, and nobody can say how."""
         with self._lock:
             self.engine_away = True
-            every = [*self._execs.values(), *(p for some in self._attached.values() for p in some)]
+            every = list(self._open)
         for played in every:
             played.cut()
 
@@ -298,10 +304,10 @@ class Streams(Powers):
                 assert played.sock is not None
                 played.sock.close()
                 with self._lock:
-                    self.open_streams -= 1
+                    self._open.discard(played)
 
         with self._lock:
-            self.open_streams += 1
+            self._open.add(played)
         threading.Thread(target=run, name="fake-stream", daemon=True).start()
 
 
