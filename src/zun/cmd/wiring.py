@@ -41,6 +41,7 @@ from zun.service.later import Later
 from zun.service.networks import Networks
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
+from zun.service.sessions import Sessions
 from zun.service.settings import QuotaSettings, ServiceSettings
 from zun.store import hosts, migrate
 from zun.store.database import Database
@@ -182,6 +183,7 @@ def build_api(ground: Ground, *, secrets: Secrets, probes: Mapping[str, Probe]) 
     return Services(
         containers=Containers(db, bus, intents, settings.service, clock),
         inside=Inside(db, bus, settings.service),
+        sessions=Sessions(db, bus, settings.service, clock),
         networks=Networks(db, intents, settings.service, clock),
         images=Images(db, bus, intents, settings.service, clock),
         hosts=Hosts(db, clock, settings.service.down_after),

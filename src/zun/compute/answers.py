@@ -98,12 +98,13 @@ def execute(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> M
     runtime = means.runtime
     if not isinstance(runtime, CanExec):
         raise errors.Unsupported("The runtime of this host can't execute commands.")
+    stdin = arguments.get("stdin")
     result = runtime.execute(
         arguments["uuid"],
         arguments["command"],
         arguments["limit"],
         deadline,
-        arguments.get("stdin"),
+        None if stdin is None else stdin.encode(),
     )
     return asdict(result)
 

@@ -14,6 +14,7 @@ from zun.service.later import Later
 from zun.service.networks import Networks
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
+from zun.service.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Services:
 
     containers: Containers
     inside: Inside
+    sessions: Sessions
     networks: Networks
     images: Images
     hosts: Hosts
