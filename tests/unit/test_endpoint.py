@@ -575,6 +575,24 @@ def test_tls_both_ways(db: Database, tmp_path: Path) -> None:
         run(main())
 
 
+@pytest.mark.parametrize("wrong", ["agent.pem", "agent.key", "ca.pem"])
+def test_certificates_that_can_t_be_used_are_named(tmp_path: Path, wrong: str) -> None:
+    files = certificates(tmp_path)
+    for content in (None, "no certificate"):
+        files[wrong].unlink()
+        if content is not None:
+            files[wrong].write_text(content)
+        with pytest.raises(OSError, match="agent_streams"):
+            agent_context(_tls(files, "agent"))
+        files[wrong].touch()
+
+
+def test_certificates_go_together() -> None:
+    with pytest.raises(conf.ConfigError, match="go together"):
+        conf.load([], overrides={"agent_streams.cert_file": "/c.pem"})
+    assert agent_context(conf.load([])) is None and client_context(conf.load([])) is None
+
+
 # -- what is told ----------------------------------------------------------------------------------------------------
 
 
