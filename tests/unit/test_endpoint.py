@@ -29,8 +29,8 @@ from zun import conf
 from zun.bus.channel import Broken, Channel, Declined, End, open_channel
 from zun.cmd.tls import agent_context, client_context
 from zun.drivers.deadline import Deadline
-from zun.drivers.errors import Unavailable
-from zun.drivers.fake import Block, Fail
+from zun.drivers.errors import Conflict, Unavailable
+from zun.drivers.fake import Block, Fail, LoseReply
 from zun.drivers.runtime import PathStat
 from zun.model.names import new_uuid
 from zun.model.session import StreamKind, StreamPlace, StreamRequest, Why
@@ -274,6 +274,7 @@ def test_a_command_whose_time_is_over_is_killed(lab: AgentLab, hands: Hands) -> 
         asked: dict[str, Any] = {**RUN, "command": ["sleep", "9"], "timeout": 30}
         async with lab.channel(StreamKind.RUN, uuid, **asked) as channel:
             assert len(_bound(lab)) == 1
+            assert lab.endpoint.opener.kill_leftovers() == 0  # it is looked after
             hands.forward(31)
             end = (await listen(channel)).end
             assert end is not None and end.why is Why.KILLED and "30 s" in end.reason
@@ -332,6 +333,23 @@ def test_what_an_earlier_life_left_is_killed(lab: AgentLab) -> None:
     assert lab.endpoint.opener.kill_leftovers() == 0
     with lab.db.write() as conn:
         assert bound_execs.expire(conn, utcnow() + timedelta(seconds=1)) == 1
+
+
+def test_a_command_that_may_have_started_is_looked_for(lab: AgentLab) -> None:
+    uuid = lab.running()
+    lab.runtime.script("open_exec", LoseReply(), Fail(Conflict("it does not run")))
+
+    async def main() -> None:
+        asked: dict[str, Any] = {**RUN, "command": ["sleep", "9"], "kill_on_close": True}
+        request = StreamRequest(kind=StreamKind.RUN, container_uuid=uuid, arguments=asked)
+        assert await _refused(lab, request) == 503
+        assert len(_bound(lab)) == 1
+        assert await _refused(lab, request) == 409
+        assert len(_bound(lab)) == 1
+
+    run(main())
+    assert lab.endpoint.opener.kill_leftovers() == 1
+    assert _bound(lab) == []
 
 
 def test_a_kill_that_fails_stays_on_record(lab: AgentLab) -> None:

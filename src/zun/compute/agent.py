@@ -85,7 +85,6 @@ class Agent:
         self._settings = settings
         self._metrics = metrics
         self._endpoint = endpoint
-        self._leftovers_killed = False
         self._checkpoint = checkpoint
         self._reaper = Reaper(env, settings.reaper, metrics)
         self.observer = Observer(env, intents, settings.observer, metrics, self._listed)
@@ -160,13 +159,8 @@ class Agent:
         with self._env.db.write() as conn:
             hosts.refresh(conn, host, self._env.clock())
         self._reaper.sweep(facts)
-        if not self._leftovers_killed:
-            killed = self._endpoint.opener.kill_leftovers()
-            self._leftovers_killed = True
-            if killed:
-                LOG.info(
-                    "%d commands of an earlier life, whose clients are gone, were ended", killed
-                )
+        if killed := self._endpoint.opener.kill_leftovers():
+            LOG.info("%d commands whose clients are gone were ended", killed)
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._settings.heartbeat):

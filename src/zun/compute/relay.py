@@ -171,7 +171,7 @@ class Relay:
             # Shielded: a command must not outlive its client because the service stops at this moment.
             await asyncio.shield(self._loop.run_in_executor(self._executor, act))
         except errors.DriverError as exc:
-            # It stays on record: the agent kills it when it starts anew.
+            # It stays on record: it is killed with the next listing, when the engine answers again.
             LOG.warning("a command whose client has left could not be killed: %s", exc)
 
     async def _judge(self, down: asyncio.Task[None]) -> End:
