@@ -35,6 +35,7 @@ from zun.drivers.runtime import PathStat
 from zun.model.names import new_uuid
 from zun.model.session import StreamKind, StreamPlace, StreamRequest, Why
 from zun.store import bound_execs
+from zun.store import errors as store_errors
 from zun.store.database import Database
 from zun.work.clock import utcnow
 
@@ -479,6 +480,25 @@ def test_what_can_t_be_opened_is_refused_with_a_reason(lab: AgentLab) -> None:
 
     run(main())
     assert lab.endpoint.sessions == 0
+
+
+def test_without_its_database_the_agent_opens_nothing_and_says_why(
+    lab: AgentLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = lab.running("cat", interactive=True)
+    request = StreamRequest(kind=StreamKind.ATTACH, container_uuid=uuid)
+
+    def away(_ticket: str) -> None:
+        raise store_errors.Unavailable("the database is away")
+
+    async def main() -> None:
+        ticket = lab.ticket(request)
+        monkeypatch.setattr(lab.endpoint, "_take", away)
+        with pytest.raises(Declined) as caught:
+            await open_channel(lab.place, ticket)
+        assert caught.value.status == 503 and "database" in caught.value.reason
+
+    run(main())
 
 
 def test_a_ticket_is_good_once_and_for_one_host(lab: AgentLab, db: Database) -> None:
