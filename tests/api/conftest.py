@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import uuid as uuids
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +28,7 @@ from zun.api.app import build_app
 from zun.api.middleware.noauth import NoAuth
 from zun.api.policies.enforcer import Enforcer
 from zun.api.settings import ApiSettings
+from zun.bus import Refused, Why
 from zun.bus.local import LocalBus
 from zun.model.container import Container
 from zun.model.host import Host, Inventory
@@ -46,6 +48,7 @@ from zun.service.intents import Intents
 from zun.service.networks import Networks
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
+from zun.service.sessions import Sessions
 from zun.service.settings import QuotaSettings, ServiceSettings
 from zun.store import containers, hosts, images, migrate, networks, quotas, schema
 from zun.store.database import Database
@@ -248,6 +251,7 @@ def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Ser
         containers=Containers(db, bus, intents, settings, utcnow),
         capsules=Capsules(db, intents, settings, utcnow),
         inside=Inside(db, bus, settings),
+        sessions=Sessions(db, bus, settings, utcnow),
         networks=Networks(db, intents, settings, utcnow),
         images=Images(db, bus, intents, settings, utcnow),
         hosts=Hosts(db, utcnow, settings.down_after),
@@ -269,7 +273,16 @@ def _answers(asked: dict[str, Any]) -> dict[str, Any]:
 
     def execute(arguments: Mapping[str, Any], _seconds: float) -> dict[str, Any]:
         asked["execute"] = arguments
-        return {"output": b"root\xff\n", "exit_code": 3}
+        return {"output": b"root\xff\n", "exit_code": 3, "stdout": b"root\xff\n", "stderr": b""}
+
+    def make_exec(arguments: Mapping[str, Any], _seconds: float) -> str:
+        asked["make_exec"] = arguments
+        return uuids.uuid4().hex * 2
+
+    def resize_exec(arguments: Mapping[str, Any], _seconds: float) -> None:
+        asked["resize_exec"] = arguments
+        if arguments["exec_id"] == "0" * 64:
+            raise Refused(Why.NOT_FOUND, "the container has no such command")
 
     usage = {
         "cpu": 0.25, "memory": 2**20, "memory_limit": 2**26, "received": 1, "sent": 2, "read": 3, "written": 4,
@@ -280,6 +293,9 @@ def _answers(asked: dict[str, Any]) -> dict[str, Any]:
     return {
         "logs": logs,
         "execute": execute,
+        "make_exec": make_exec,
+        "resize": lambda arguments, seconds: asked.update(resize=arguments),
+        "resize_exec": resize_exec,
         "top": lambda arguments, seconds: {"titles": ["PID", "CMD"], "rows": [["1", "sleep 5"]]},
         "stats": lambda arguments, seconds: usage,
         "get_archive": lambda arguments, seconds: archive,
@@ -322,7 +338,7 @@ def make_api(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         asked: dict[str, Any] = {}
         health: dict[str, Callable[[], str]] = {"database": lambda: "fine"}
         house = services(_house(db, _answers(asked), health))
-        chosen = settings or ApiSettings(max_limit=100, max_body=65536)
+        chosen = settings or ApiSettings(max_limit=100, max_body=65536, wsproxy_port=6784)
         enforcer = Enforcer(policy_file=policy_file)
         app = build_app(house, chosen, authenticate, enforcer)
         hiding = any(rule in (policy or "") for rule in (":get_one:", "capsule:get:"))
@@ -350,7 +366,9 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 def front_of(rig: Rig) -> Api:
     """A client of a service that works."""
-    settings = ApiSettings(max_body=65536, max_archive=256 * 1024, image_drivers=("docker",))
+    settings = ApiSettings(
+        max_body=65536, max_archive=256 * 1024, image_drivers=("docker",), wsproxy_port=6784
+    )
     app = build_app(rig.house.services, settings, NoAuth)
     return Api(app, rig.db, settings, _conformance(settings, False))
 

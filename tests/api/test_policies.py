@@ -33,7 +33,8 @@ READER = [
 MEMBERS = [
     "container:create", "container:update", "container:delete", "container:start", "container:stop", "container:reboot",
     "container:pause", "container:unpause", "container:kill", "container:rebuild", "container:rename",
-    "container:execute", "container:get_archive", "container:put_archive", "container:resize_container",
+    "container:execute", "container:execute_resize", "container:attach", "container:resize",
+    "container:get_archive", "container:put_archive", "container:resize_container",
     "container:commit", "container:network_attach", "container:network_detach", "container:add_security_group",
     "container:remove_security_group", "registry:create", "registry:update", "registry:delete",
     "capsule:create", "capsule:delete",

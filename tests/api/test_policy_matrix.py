@@ -112,6 +112,7 @@ CAPSULE = {
     "template": {"kind": "capsule", "metadata": {}, "spec": {"containers": [{"image": "busybox"}]}}
 }
 running, stopped, paused = _a(), _a(status=Status.STOPPED), _a(status=Status.PAUSED)
+interactive = _a(interactive=True)
 SERVICE = "host={h}&binary=zun-compute"
 
 ROWS: dict[tuple[str, str], list[Row]] = {
@@ -155,6 +156,13 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", f"{C}/{{ident}}/logs"): [Row(f"{C}/{{c}}/logs", readers(200), running)],
     ("POST", f"{C}/{{ident}}/execute"): [
         Row(f"{C}/{{c}}/execute", members(200), running, query="command=ls")
+    ],
+    ("POST", f"{C}/{{ident}}/execute_resize"): [
+        Row(f"{C}/{{c}}/execute_resize", members(200), running, query=f"h=1&w=1&exec_id={'a' * 64}")
+    ],
+    ("GET", f"{C}/{{ident}}/attach"): [Row(f"{C}/{{c}}/attach", members(200), interactive)],
+    ("POST", f"{C}/{{ident}}/resize"): [
+        Row(f"{C}/{{c}}/resize", members(200), running, query="h=1&w=1")
     ],
     ("GET", f"{C}/{{ident}}/top"): [Row(f"{C}/{{c}}/top", readers(200), running)],
     ("GET", f"{C}/{{ident}}/stats"): [Row(f"{C}/{{c}}/stats", readers(200), running)],

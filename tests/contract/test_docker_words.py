@@ -12,7 +12,7 @@ from zun.drivers import errors
 from zun.drivers.docker.client import clean
 from zun.drivers.docker.facts import from_inspect, observed, when
 from zun.drivers.docker.host import disk_quota, inventory
-from zun.drivers.docker.io import Tail
+from zun.drivers.docker.logs import Tail
 from zun.drivers.docker.plan import body
 from zun.drivers.docker.registries import refused
 from zun.drivers.docker.starts import start_error, why

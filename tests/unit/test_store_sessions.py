@@ -27,6 +27,8 @@ from zun.store.schema import sessions as table
 
 pytestmark = pytest.mark.databases
 
+pytestmark = pytest.mark.databases
+
 NOW = datetime(2026, 1, 1, 12)
 EXEC = "e" * 64
 

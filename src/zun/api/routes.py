@@ -19,6 +19,7 @@ from zun.api.handlers import (
     quotas,
     registries,
     services,
+    sessions,
     versions,
 )
 from zun.api.handlers import container_inside as inside
@@ -105,6 +106,15 @@ ROUTES: Routes = {
     },
     f"{_CONTAINER}/execute": {
         "POST": Endpoint(handler=containers.execute, takes=Takes.MERGED, params=schemas.EXECUTE)
+    },
+    f"{_CONTAINER}/execute_resize": {
+        "POST": Endpoint(
+            handler=sessions.execute_resize, takes=Takes.MERGED, params=schemas.EXECUTE_RESIZE
+        )
+    },
+    f"{_CONTAINER}/attach": {"GET": Endpoint(handler=sessions.attach)},
+    f"{_CONTAINER}/resize": {
+        "POST": Endpoint(handler=sessions.resize, takes=Takes.MERGED, params=schemas.RESIZE)
     },
     f"{_CONTAINER}/top": {
         "GET": Endpoint(handler=inside.top, takes=Takes.QUERY, params=schemas.TOP)

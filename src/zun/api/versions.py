@@ -72,6 +72,7 @@ VERSIONS: tuple[Version, ...] = tuple(
         44,  # `max_run_time` on create, and shown
         45,  # `timeout` of execute, by a 307; the command is killed when the client leaves
         46,  # `digest` of images
+        47,  # `console_url`, `expires_at` of sessions; `stdin`, `kill_on_close`, `stdout`, `stderr` of execute
     )
 )
 
@@ -89,6 +90,7 @@ IDEMPOTENCY = Version(1, 43)
 MAX_RUN_TIME = Version(1, 44)
 EXEC_TIMEOUT = Version(1, 45)
 IMAGE_DIGEST = Version(1, 46)
+SESSIONS = Version(1, 47)
 
 MIN_VERSION = VERSIONS[0]
 MAX_VERSION = VERSIONS[-1]

@@ -20,8 +20,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import select
 import socket
 import ssl
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -143,14 +145,31 @@ class Wire:
             raise Broken("an opening line is no JSON object")
         return value
 
+    def hung_up(self) -> bool:
+        """Whether the other side has closed the connection; also where nothing is read, for nobody can take it."""
+        sock = self._writer.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
+
     def finish(self) -> None:
         """Says that nothing more will be written, where the transport can say so."""
         with contextlib.suppress(OSError, RuntimeError):
             if self._writer.can_write_eof():
                 self._writer.write_eof()
 
-    async def drop(self) -> None:
-        """Ends the connection at once; what was not yet sent is lost."""
+    async def drop(self, *, reset: bool = False) -> None:
+        """Ends the connection at once; what was not yet sent is lost.
+
+        reset: also what the kernel has not sent. Else an end that waits behind it may never come to a peer that
+        reads nothing.
+        """
+        sock = self._writer.get_extra_info("socket")
+        if reset and sock is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
@@ -205,7 +224,7 @@ class Channel:
 
     async def close(self) -> None:
         """Leaves; the agent ends the stream if it has not ended."""
-        await self._wire.drop()
+        await self._wire.drop(reset=True)
 
 
 def end_frame(end: End) -> bytes:

@@ -18,7 +18,9 @@ from prometheus_client import CollectorRegistry
 from zun.api.settings import ApiSettings
 from zun.bus import Bus
 from zun.bus.local import LocalBus
+from zun.cmd.tls import agent_context
 from zun.compute.agent import Agent, AgentSettings
+from zun.compute.endpoint import Endpoint, EndpointSettings
 from zun.compute.observer import ObserverSettings
 from zun.compute.reaper import ReaperSettings
 from zun.compute.sources import HostSources
@@ -40,6 +42,7 @@ from zun.service.later import Later
 from zun.service.networks import Networks
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
+from zun.service.sessions import Sessions
 from zun.service.settings import QuotaSettings, ServiceSettings
 from zun.store import hosts, migrate
 from zun.store.database import Database
@@ -64,6 +67,7 @@ class Settings:
     agent: AgentSettings = field(default_factory=AgentSettings)
     conductor: ConductorSettings = field(default_factory=ConductorSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     ticket_seconds: float = 30.0
 
 
@@ -152,7 +156,10 @@ def build_compute(
     env = Env(
         db=ground.db, clock=ground.clock, settings=settings.work, means=means, secrets=secrets
     )
-    agent = Agent(env, ground.bus, _intents(ground), settings.agent, metrics, ground.checkpoint)
+    endpoint = Endpoint(means, ground.db, ground.clock, settings.endpoint, metrics.registry)
+    agent = Agent(
+        env, ground.bus, _intents(ground), settings.agent, metrics, endpoint, ground.checkpoint
+    )
     probes = {"compute": agent.probe, "engine": lambda: _probe_engine(made.runtime)}
     return Compute(agent=agent, sources=HostSources(means), probes=probes)
 
@@ -178,6 +185,7 @@ def build_api(ground: Ground, *, secrets: Secrets, probes: Mapping[str, Probe]) 
         containers=Containers(db, bus, intents, settings.service, clock),
         capsules=Capsules(db, intents, settings.service, clock),
         inside=Inside(db, bus, settings.service),
+        sessions=Sessions(db, bus, settings.service, clock),
         networks=Networks(db, intents, settings.service, clock),
         images=Images(db, bus, intents, settings.service, clock),
         hosts=Hosts(db, clock, settings.service.down_after),
@@ -262,6 +270,13 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         agent=_agent_settings(conf, runner),
         conductor=ConductorSettings(runner=runner),
         api=_api_settings(conf),
+        endpoint=EndpointSettings(
+            host=conf.agent_streams.host_ip,
+            port=conf.agent_streams.port,
+            advertised=conf.agent_streams.advertised_host,
+            tls=agent_context(conf),
+            max_sessions=conf.agent_streams.max_sessions,
+        ),
         ticket_seconds=conf.streams.ticket_seconds,
     )
 

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from zun.bus import Bus
 from zun.compute.answers import answers
+from zun.compute.endpoint import Endpoint
 from zun.compute.observer import Observer, ObserverSettings
 from zun.compute.reaper import Reaper, ReaperSettings
 from zun.compute.timekeeper import Timekeeper
@@ -25,6 +26,8 @@ from zun.work.metrics import WorkMetrics
 from zun.work.runner import Checkpoint, Claimant, Runner, RunnerSettings
 
 LOG = logging.getLogger(__name__)
+
+_STREAMS_END = 8.0  # seconds in which byte streams are brought to an end
 
 #: What is believed of a host whose engine has never answered: nothing fits on it.
 _UNKNOWN = Inventory(
@@ -74,6 +77,7 @@ class Agent:
         intents: Intents,
         settings: AgentSettings,
         metrics: WorkMetrics,
+        endpoint: Endpoint,
         checkpoint: Checkpoint = lambda name: None,
     ) -> None:
         self._env = env
@@ -81,6 +85,7 @@ class Agent:
         self._bus = bus
         self._settings = settings
         self._metrics = metrics
+        self._endpoint = endpoint
         self._checkpoint = checkpoint
         self._reaper = Reaper(env, settings.reaper, metrics)
         self.observer = Observer(env, intents, settings.observer, metrics, self._listed)
@@ -91,11 +96,16 @@ class Agent:
         self.epoch = 0
 
     def start(self) -> None:
-        """Registers the host under a new epoch and begins."""
+        """Registers the host under a new epoch and begins. Raises OSError: the streams' address can't be had."""
         host = host_of(self._env, self._settings, self._inventory())
-        self.epoch = self._env.db.run(
-            lambda conn: hosts.register(conn, host, self._env.clock()), twice=True
-        )
+        self._endpoint.start()
+
+        def register(conn: Connection) -> int:
+            epoch = hosts.register(conn, host, self._env.clock())
+            hosts.set_stream_address(conn, host.hostname, self._endpoint.address)
+            return epoch
+
+        self.epoch = self._env.db.run(register, twice=True)
         LOG.info("host %s is registered, epoch %d", host.hostname, self.epoch)
         self._runner = Runner(
             queue=host_queue(self._means.host),
@@ -116,6 +126,7 @@ class Agent:
     def stop(self, seconds: float) -> bool:
         """Ends within `seconds`; whether all steps in flight had ended by then."""
         self._stopping.set()
+        self._endpoint.stop(min(seconds, _STREAMS_END))
         self._timekeeper.stop()
         ended = self._runner.stop(seconds) if self._runner else True
         self.observer.stop()
@@ -126,7 +137,10 @@ class Agent:
     def probe(self) -> str:
         """For the health report: raises where a part of the agent has died."""
         if self._runner is None or not (
-            self._runner.alive and self.observer.alive and self._timekeeper.alive
+            self._runner.alive
+            and self.observer.alive
+            and self._timekeeper.alive
+            and self._endpoint.alive
         ):
             raise RuntimeError("a thread of the agent has ended; see the log")
         if not self.observer.synced.is_set():
@@ -149,6 +163,8 @@ class Agent:
         host = host_of(self._env, self._settings, self._inventory())
         self._env.db.run(lambda conn: hosts.refresh(conn, host, self._env.clock()), twice=True)
         self._reaper.sweep(facts)
+        if killed := self._endpoint.opener.kill_leftovers():
+            LOG.info("%d commands whose clients are gone were ended", killed)
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._settings.heartbeat):

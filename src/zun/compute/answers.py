@@ -11,6 +11,7 @@ from typing import Any
 
 from zun.bus import Answer, Refused, Why
 from zun.drivers import errors
+from zun.drivers.bytestreams import CanOpenExec, CanResize
 from zun.drivers.deadline import Deadline
 from zun.drivers.runtime import CanArchive, CanExec, CanLog, CanMeasure, CanTop, LogRequest
 from zun.work.context import Means
@@ -36,6 +37,9 @@ def answers(means: Means, doubt: Callable[[str], None]) -> Mapping[str, Answer]:
     questions: Mapping[str, Callable[[Means, Mapping[str, Any], Deadline], Any]] = {
         "logs": _logs,
         "execute": execute,
+        "make_exec": _make_exec,
+        "resize_exec": _resize_exec,
+        "resize": _resize,
         "top": _top,
         "stats": _stats,
         "get_archive": _get_archive,
@@ -94,8 +98,45 @@ def execute(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> M
     runtime = means.runtime
     if not isinstance(runtime, CanExec):
         raise errors.Unsupported("The runtime of this host can't execute commands.")
-    result = runtime.execute(arguments["uuid"], arguments["command"], arguments["limit"], deadline)
-    return {"exit_code": result.exit_code, "output": result.output}
+    stdin = arguments.get("stdin")
+    result = runtime.execute(
+        arguments["uuid"],
+        arguments["command"],
+        arguments["limit"],
+        deadline,
+        None if stdin is None else stdin.encode(),
+    )
+    return asdict(result)
+
+
+def _make_exec(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> str:
+    return _entering(means).make_exec(
+        arguments["uuid"],
+        arguments["command"],
+        tty=arguments["tty"],
+        stdin=arguments["stdin"],
+        deadline=deadline,
+    )
+
+
+def _resize_exec(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> None:
+    _entering(means).resize_exec(
+        arguments["uuid"], arguments["exec_id"], arguments["h"], arguments["w"], deadline
+    )
+
+
+def _resize(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> None:
+    runtime = means.runtime
+    if not isinstance(runtime, CanResize):
+        raise errors.Unsupported("The runtime of this host has no terminals.")
+    runtime.resize(arguments["uuid"], arguments["h"], arguments["w"], deadline)
+
+
+def _entering(means: Means) -> CanOpenExec:
+    runtime = means.runtime
+    if not isinstance(runtime, CanOpenExec):
+        raise errors.Unsupported("The runtime of this host can't be entered.")
+    return runtime
 
 
 def _top(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from zun.bus import Bus
 from zun.model.operation import CONDUCTOR_QUEUE
 from zun.service.once import KEPT
-from zun.store import idempotency, operations, tickets
+from zun.store import bound_execs, idempotency, operations, sessions, tickets
 from zun.store.errors import DatabaseError
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
@@ -19,6 +19,9 @@ from zun.work.runner import Checkpoint, Claimant, Runner, RunnerSettings, take_b
 LOG = logging.getLogger(__name__)
 
 _EXPIRE_AT_ONCE = 1000
+
+#: How long what is known of a spent token is kept: for a refusal that says what is wrong, and for whose an exec was.
+_SPENT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,8 @@ class Conductor:
         with self._env.db.write() as conn:
             idempotency.expire(conn, now - KEPT, _EXPIRE_AT_ONCE)
             tickets.expire(conn, now)
+            sessions.expire(conn, now - _SPENT)
+            bound_execs.expire(conn, now - _SPENT)
         before = self._env.clock() - timedelta(days=self._settings.history_days)
         with self._env.db.write() as conn:
             gone = operations.expire(conn, before, _EXPIRE_AT_ONCE)

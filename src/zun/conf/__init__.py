@@ -16,6 +16,7 @@ from oslo_log import log as oslo_log
 from oslo_policy import opts as policy_opts
 
 from zun.conf import (
+    agent_streams,
     api,
     compute,
     database,
@@ -42,6 +43,7 @@ GROUPS: tuple[ModuleType, ...] = (
     metrics,
     streams,
     websocket_proxy,
+    agent_streams,
 )
 
 
@@ -136,6 +138,11 @@ def _check(conf: cfg.ConfigOpts) -> None:
         raise ConfigError(
             f"[compute] heartbeat_interval = {conf.compute.heartbeat_interval} is not less than "
             f"[DEFAULT] service_down_time = {conf.service_down_time}"
+        )
+    given = [name for name in ("cert_file", "key_file", "ca_file") if conf.agent_streams[name]]
+    if given and len(given) < 3:
+        raise ConfigError(
+            f"[agent_streams] {', '.join(given)}: cert_file, key_file and ca_file go together"
         )
     pool = ipaddress.IPv4Network(conf.docker_network.subnet_pool)
     if conf.docker_network.subnet_prefix < pool.prefixlen:

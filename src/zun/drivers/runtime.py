@@ -137,6 +137,8 @@ class ExecResult:
 
     exit_code: int
     output: bytes
+    stdout: bytes = b""
+    stderr: bytes = b""
 
 
 class Runtime(Protocol):
@@ -207,12 +209,18 @@ class CanExec(Protocol):
 
     At most `limit` bytes of output are kept, the rest is read and dropped. TimedOut: the command is killed.
     Once the deadline is cancelled the command is killed too: Conflict.
+    `stdin` is what it reads, to its end; None = it reads nothing.
     A command that is not there, or is no program, is a result as in a shell: exit code 126 or 127, and why as output.
     Conflict if the container isn't running; Rejected if the command is empty.
     """
 
     def execute(
-        self, uuid: str, command: Sequence[str], limit: int, deadline: Deadline
+        self,
+        uuid: str,
+        command: Sequence[str],
+        limit: int,
+        deadline: Deadline,
+        stdin: bytes | None = None,
     ) -> ExecResult: ...
 
 

@@ -218,9 +218,18 @@ class Containers:
         raw: bytes = self._questions.ask(container, "logs", arguments)
         return raw.decode("utf-8", "replace")
 
-    def execute(self, caller: Caller, container: Container, command: Sequence[str]) -> ExecAnswer:
-        """Runs a command in the container and waits for it (contract 5.1). Raises Conflict when it takes too long."""
-        arguments = self.check_execute(container, command)
+    def execute(
+        self,
+        caller: Caller,
+        container: Container,
+        command: Sequence[str],
+        stdin: str | None = None,
+    ) -> ExecAnswer:
+        """Runs a command in the container and waits for it (contract 5.1); `stdin` is what it reads.
+
+        Raises Conflict when it takes too long.
+        """
+        arguments = self.check_execute(container, command, stdin)
         try:
             answer = self._questions.ask(
                 container, "execute", arguments, self._settings.execute_seconds
@@ -229,16 +238,16 @@ class Containers:
             raise Conflict(
                 f"The command did not end within {self._settings.execute_seconds:g} s and was killed."
             ) from exc
-        return ExecAnswer(
-            output=answer["output"].decode("utf-8", "replace"), exit_code=answer["exit_code"]
-        )
+        return ExecAnswer.of(answer)
 
     def check_logs(self, container: Container) -> None:
         """Raises Conflict or Invalid where the log can't be asked for."""
         guard(Action.LOGS, container)
         check_placed(container)
 
-    def check_execute(self, container: Container, command: Sequence[str]) -> Mapping[str, Any]:
+    def check_execute(
+        self, container: Container, command: Sequence[str], stdin: str | None = None
+    ) -> Mapping[str, Any]:
         """The question that runs `command`. Raises Conflict or Invalid where it can't be asked."""
         guard(Action.EXECUTE, container)
         check_placed(container)
@@ -246,6 +255,7 @@ class Containers:
             "uuid": container.uuid,
             "command": list(command),
             "limit": self._settings.execute_bytes,
+            "stdin": stdin,
         }
 
 

@@ -15,6 +15,7 @@ from zun.service.later import Later
 from zun.service.networks import Networks
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
+from zun.service.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Services:
     containers: Containers
     capsules: Capsules
     inside: Inside
+    sessions: Sessions
     networks: Networks
     images: Images
     hosts: Hosts

@@ -40,6 +40,16 @@ class ExecAnswer:
 
     output: str
     exit_code: int
+    stdout: str
+    stderr: str
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> ExecAnswer:
+        """From what the host answers; bytes that are no text are replaced."""
+        texts = {
+            name: answer[name].decode("utf-8", "replace") for name in ("output", "stdout", "stderr")
+        }
+        return cls(exit_code=answer["exit_code"], **texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

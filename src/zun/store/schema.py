@@ -421,5 +421,18 @@ sessions = sa.Table(
     sa.Index(None, "expires_at"),
 )
 
+# Commands that are killed when their client leaves, or their time is over: whoever comes after a killed agent does it.
+bound_execs = sa.Table(
+    "bound_execs",
+    metadata,
+    sa.Column("exec_id", sa.String(64), primary_key=True),
+    sa.Column("container_uuid", sa.String(36), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("opened_at", _TIME),
+    sa.Index(None, "host"),
+    sa.Index(None, "created_at"),
+)
+
 # Names of decisions; see `zun.store.locks`.
 locks = sa.Table("locks", metadata, sa.Column("name", sa.String(255), primary_key=True))

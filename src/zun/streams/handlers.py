@@ -79,10 +79,13 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Render:
-    """How answers look: the API's business. `container`: (row, the ticket's `view`) -> JSON."""
+    """How answers look: the API's business.
+
+    container: (row, the ticket's `view`) -> JSON. executed: (what the host answered, the ticket's content) -> JSON.
+    """
 
     container: Callable[[Container, Mapping[str, Any]], bytes]
-    executed: Callable[[Mapping[str, Any]], bytes]
+    executed: Callable[[Mapping[str, Any], Mapping[str, Any]], bytes]
 
 
 class Handlers:
@@ -238,7 +241,8 @@ class Handlers:
             await exchange.end()
 
     async def execute(self, exchange: Exchange, ticket: Ticket, headers: Mapping[str, str]) -> None:
-        """Runs a command and waits for it. It is killed when its time is over, or when the client leaves."""
+        """Runs a command and waits for it. It is killed when its time is over and, unless the client said
+        otherwise, when the client leaves."""
         content, cancel = ticket.content, Cancel()
         with self._thread(), self._holding(cancel.set):
             running = asyncio.get_running_loop().run_in_executor(
@@ -256,12 +260,13 @@ class Handlers:
                     raise Unavailable("The service stops; the command was killed.") from exc
                 raise refusal(exc) from exc
             except asyncio.CancelledError:
-                cancel.set()
-                # The thread is not free until the command is dead.
+                if content["kill_on_close"]:
+                    cancel.set()
+                # The thread is not free until the command is.
                 with contextlib.suppress(Refused, asyncio.CancelledError):
                     await asyncio.shield(running)
                 raise
-        await exchange.answer(200, self._render.executed(answer), headers)
+        await exchange.answer(200, self._render.executed(answer, content), headers)
 
 
 def _end_opened(opening: asyncio.Future[LogSource]) -> None:

@@ -12,7 +12,7 @@ import orjson
 
 from zun.api.endpoint import Answer, Call, Handler, target_of
 from zun.api.errors import clip
-from zun.api.handlers import later
+from zun.api.handlers import later, sessions
 from zun.api.paging import list_query, next_link
 from zun.api.policies.containers import FIELD_PREFIX
 from zun.api.schemas.lift import lift, split_command, to_draft
@@ -317,8 +317,20 @@ def execute(call: Call) -> Answer:
     if not words:
         raise Invalid("command: is empty")
     container = call.container("container:execute")
+    _check_together(call.params)
     if not _flag(call, "run", True):
-        raise Invalid("run: interactive sessions need zun-wsproxy, which is not configured")
+        return sessions.enter(call, container, words)
+    stdin = call.params.get("stdin")
     if "timeout" in call.params and call.version >= EXEC_TIMEOUT:
-        return later.execute(call, container, words, int(call.params["timeout"]))
-    return Answer(200, executed(call.services.containers.execute(call.caller, container, words)))
+        return later.execute(call, container, words, stdin)
+    found = call.services.containers.execute(call.caller, container, words, stdin)
+    return Answer(200, executed(found, call.version))
+
+
+def _check_together(params: Mapping[str, Any]) -> None:
+    """What is said of a command that is waited for, and of one that is talked to, does not mix (from 1.47 on)."""
+    run = as_bool(params.get("run", True))
+    if not run and "stdin" in params:
+        raise Invalid("stdin: is for run=true; to a session it is sent")
+    if run and "kill_on_close" in params and "timeout" not in params:
+        raise Invalid("kill_on_close: needs run=false, or a timeout")

@@ -123,8 +123,14 @@ def follow(call: Call, container: Container, query: LogQuery) -> Answer:
     return send_on(call, f"containers/{container.uuid}/logs", content)
 
 
-def execute(call: Call, container: Container, words: list[str], seconds: int) -> Answer:
+def execute(call: Call, container: Container, words: list[str], stdin: str | None) -> Answer:
     """Where a command is run and waited for."""
-    arguments = call.services.containers.check_execute(container, words)
-    content = {"host": container.host, "arguments": arguments, "seconds": seconds}
+    params = call.params
+    content = {
+        "host": container.host,
+        "arguments": call.services.containers.check_execute(container, words, stdin),
+        "seconds": int(params["timeout"]),
+        "kill_on_close": as_bool(params.get("kill_on_close", True)),
+        "version": list(call.version),
+    }
     return send_on(call, f"containers/{container.uuid}/execute", content)

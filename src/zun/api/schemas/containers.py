@@ -20,7 +20,7 @@ from zun.api.schemas.types import (
     text,
 )
 from zun.api.settings import ApiSettings
-from zun.api.versions import EXEC_TIMEOUT, LATER, LIST_FILTERS, Version
+from zun.api.versions import EXEC_TIMEOUT, LATER, LIST_FILTERS, SESSIONS, Version
 
 #: Paging, the same in all collections. `limit` above the cap is lowered, not refused.
 PAGING: Schema = {
@@ -129,10 +129,28 @@ def _execute(settings: ApiSettings, version: Version) -> Schema:
     fields: Schema = {"command": text(1, 32_768), "run": BOOL, "interactive": BOOL}
     if version >= EXEC_TIMEOUT:
         fields["timeout"] = integer(1, settings.max_execute, "seconds")
+    if version >= SESSIONS:
+        fields |= {"stdin": text(0, 1_048_576), "kill_on_close": BOOL}
     return parameters(fields, required=("command",))
 
 
-EXECUTE = VersionedSchema(_execute, (EXEC_TIMEOUT,))
+EXECUTE = VersionedSchema(_execute, (EXEC_TIMEOUT, SESSIONS))
+_CELLS = integer(1, 65_535)
+RESIZE = _fixed(parameters({"h": _CELLS, "w": _CELLS}, required=("h", "w")))
+EXECUTE_RESIZE = _fixed(
+    parameters(
+        {
+            "exec_id": {
+                "type": "string",
+                "pattern": "^[0-9a-f]{64}$",
+                "x-why": "must be 64 hexadecimal digits in lower case",
+            },
+            "h": _CELLS,
+            "w": _CELLS,
+        },
+        required=("exec_id", "h", "w"),
+    )
+)
 #: GET /events.
 EVENTS = _fixed(
     parameters({"container": text(1, 255), "kind": text(1, 255), "all_projects": BOOL_LIST})

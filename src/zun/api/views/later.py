@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from zun.api.versions import Version
+from zun.api.versions import SESSIONS, Version
 from zun.api.views import containers as views
 from zun.api.views.links import Urls
 from zun.model.container import Container
@@ -33,17 +33,25 @@ def container(row: Container, packed: Mapping[str, Any]) -> bytes:
     return orjson.dumps(shown, default=dict)
 
 
-def executed(answer: ExecAnswer) -> dict[str, Any]:
+#: What is shown beside the four keys of the contract, from 1.47 on; null where there is none.
+NO_OUTPUT: dict[str, Any] = {"stdout": None, "stderr": None}
+_NO_SESSION: dict[str, Any] = {"console_url": None, "expires_at": None}
+
+
+def executed(answer: ExecAnswer, version: Version) -> dict[str, Any]:
     """What a command gave (contract 5.1)."""
-    return {
+    shown = {
         "output": answer.output,
         "exit_code": answer.exit_code,
         "exec_id": None,
         "proxy_url": None,
     }
+    if version < SESSIONS:
+        return shown
+    return {**shown, **_NO_SESSION, "stdout": answer.stdout, "stderr": answer.stderr}
 
 
-def executed_later(answer: Mapping[str, Any]) -> bytes:
-    """Likewise, from what the host answered."""
-    text = answer["output"].decode("utf-8", "replace")
-    return orjson.dumps(executed(ExecAnswer(output=text, exit_code=answer["exit_code"])))
+def executed_later(answer: Mapping[str, Any], ticket: Mapping[str, Any]) -> bytes:
+    """Likewise, from what the host answered, and what the ticket says of who asked."""
+    version = Version(*ticket["version"])
+    return orjson.dumps(executed(ExecAnswer.of(answer), version))

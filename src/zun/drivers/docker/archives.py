@@ -6,13 +6,14 @@ import base64
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
 from zun.drivers.docker.client import Engine, answered
 from zun.drivers.runtime import PathStat
 
-_STAT = "X-Docker-Container-Path-Stat"
+_STAT = "x-docker-container-path-stat"
 #: Not compressed for the way over a local socket.
 _PLAIN = {"Accept-Encoding": "identity"}
 
@@ -29,14 +30,14 @@ def get(
                 "GET", f"/containers/{name}/archive", params={"path": path}, headers=_PLAIN
             ) as stream,
         ):
-            stat = _stat(stream.header(_STAT))
+            stat = stat_of({_STAT: stream.header(_STAT)})
             for piece in stream.chunks():
                 deadline.left()
                 kept += piece
                 if len(kept) > limit:
                     raise errors.Rejected(f"the archive has more than {limit} bytes")
     except errors.NotFound as e:
-        raise _nowhere(engine, name, path, deadline) from e
+        raise nowhere(engine, name, path, deadline) from e
     return bytes(kept), stat
 
 
@@ -53,7 +54,7 @@ def put(engine: Engine, name: str, path: str, data: bytes, deadline: Deadline) -
             for _ in stream.chunks():
                 deadline.left()
     except errors.NotFound as e:
-        raise _nowhere(engine, name, path, deadline) from e
+        raise nowhere(engine, name, path, deadline) from e
     except errors.Unavailable as e:
         if not answered(e):
             raise
@@ -69,7 +70,7 @@ def _check(data: bytes) -> None:
         raise errors.Rejected("the data is no tar archive") from e
 
 
-def _nowhere(engine: Engine, name: str, path: str, deadline: Deadline) -> errors.DriverError:
+def nowhere(engine: Engine, name: str, path: str, deadline: Deadline) -> errors.DriverError:
     """What a 404 means: the container is gone, or only the path is not in it."""
     try:
         with engine.call("look at the container", deadline) as client:
@@ -79,8 +80,9 @@ def _nowhere(engine: Engine, name: str, path: str, deadline: Deadline) -> errors
     return errors.Rejected(f"the container has no file or directory {path[:200]!r}")
 
 
-def _stat(header: str) -> PathStat:
-    raw = json.loads(base64.b64decode(header))
+def stat_of(headers: Mapping[str, str]) -> PathStat:
+    """What the headers of an answer (names in lower case) say of the path."""
+    raw = json.loads(base64.b64decode(headers[_STAT]))
     return PathStat(
         name=raw["name"],
         size=raw["size"],

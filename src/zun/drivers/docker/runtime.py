@@ -14,14 +14,14 @@ from zun.drivers.docker.events import EventStream
 from zun.drivers.docker.facts import from_inspect, from_list
 from zun.drivers.docker.follow import FollowedLog, follow
 from zun.drivers.docker.host import disk_quota, inventory
-from zun.drivers.docker.io import Execution, read_log
+from zun.drivers.docker.logs import read_log
 from zun.drivers.docker.sandbox import SandboxImage
 from zun.drivers.docker.starts import start_error
+from zun.drivers.docker.streams import DockerStreams
 from zun.drivers.runtime import (
     Attachment,
     Capabilities,
     Committed,
-    ExecResult,
     Facts,
     Hint,
     Limits,
@@ -45,7 +45,7 @@ _GOING = frozenset({Observed.REMOVING, Observed.DEAD})
 _GONE = _GOING | {Observed.MISSING}
 
 
-class DockerRuntime:
+class DockerRuntime(DockerStreams):
     """Runtime and all optional powers on one engine. See the contract in `zun.drivers.runtime`.
 
     A container is addressed by its name, `names.runtime_name(uuid)`, so one made by an older service is found too.
@@ -285,11 +285,6 @@ class DockerRuntime:
             client.kill(runtime_name(uuid), signal=signal)
         if (signal.upper() if signal else None) in _KILLS:
             self._until(runtime_name(uuid), "not-running", deadline)
-
-    def execute(
-        self, uuid: str, command: Sequence[str], limit: int, deadline: Deadline
-    ) -> ExecResult:
-        return Execution(self._engine, runtime_name(uuid)).run(command, limit, deadline)
 
     def logs(self, uuid: str, request: LogRequest, limit: int, deadline: Deadline) -> bytes:
         return read_log(self._engine, runtime_name(uuid), request, limit, deadline)

@@ -14,10 +14,11 @@ from zun.drivers.fake import shell
 from zun.drivers.fake.box import Box
 from zun.drivers.fake.images import FakeImages
 from zun.drivers.fake.networks import FakeNetworks
-from zun.drivers.fake.powers import Powers
+from zun.drivers.fake.streams import Streams
 from zun.drivers.runtime import Capabilities, ExecResult, Facts, Hint, LogRequest, Plan, missing
 from zun.model.host import Inventory
 from zun.model.lifecycle import Observed
+from zun.model.session import Why
 
 CAPABILITIES = Capabilities(name="fake", version="1", disk_quota=False, runtimes=("runc",))
 INVENTORY = Inventory(
@@ -62,7 +63,7 @@ class FakeLog:
         self._end.set()
 
 
-class FakeRuntime(Powers):
+class FakeRuntime(Streams):
     """Runtime and all optional powers in memory. Commands: see `zun.drivers.fake.shell`.
 
     networks: if given, attachments must name a network it has, and it refuses to remove one that is in use.
@@ -81,6 +82,7 @@ class FakeRuntime(Powers):
         self._capabilities, self._inventory = capabilities, inventory
         self._networks, self._images = networks, images
         self._boxes: dict[str, Box] = {}
+        self._begin()
         self._watchers: list[queue.SimpleQueue[Hint | None]] = []
         self._closed = threading.Event()
         self.patient = False  # whether a command that does not end is waited for
@@ -107,6 +109,7 @@ class FakeRuntime(Powers):
         """Somebody removes the container by hand."""
         with self._lock:
             del self._boxes[uuid]
+            self._end_streams(uuid, None, Why.REMOVED)
         self._tell(uuid)
 
     def pause_behind(self, uuid: str) -> None:
@@ -205,6 +208,7 @@ class FakeRuntime(Powers):
             if box.observed in _UP and not force:
                 raise errors.Conflict("cannot remove the container: it is running")
             del self._boxes[uuid]
+            self._end_streams(uuid, None, Why.REMOVED)
             self._tell(uuid)
 
     def inspect(self, uuid: str, deadline: Deadline) -> Facts:
@@ -251,17 +255,21 @@ class FakeRuntime(Powers):
                 self._tell(uuid)
 
     def execute(
-        self, uuid: str, command: Sequence[str], limit: int, deadline: Deadline
+        self,
+        uuid: str,
+        command: Sequence[str],
+        limit: int,
+        deadline: Deadline,
+        stdin: bytes | None = None,
     ) -> ExecResult:
         with self._call("execute", uuid, deadline, tuple(command)):
             self._running(uuid)
             if not command:
                 raise errors.Rejected("there is no command to run")
             if shell.absent(command):
-                return ExecResult(
-                    exit_code=127, output=f"{command[0]}: not found\n".encode()[:limit]
-                )
-            outcome = shell.run(command)
+                said = f"{command[0]}: not found\n".encode()[:limit]
+                return ExecResult(exit_code=127, output=said, stdout=said)
+            outcome = shell.run(command, stdin)
         if outcome.exit_code is None:
             gone = threading.Event()
             deadline.when_cancelled(gone.set)
@@ -269,8 +277,13 @@ class FakeRuntime(Powers):
                 self.killed.append(uuid)
                 raise errors.Conflict("the command was killed, for nobody waits for it any more")
             raise errors.TimedOut("the command did not end in time and was killed")
-        output = b"".join(text for _, text in outcome.output)
-        return ExecResult(exit_code=outcome.exit_code, output=output[:limit])
+        said, out, err = (
+            b"".join(text for kind, text in outcome.output if kind in kinds)
+            for kinds in ((shell.STDOUT, shell.STDERR), (shell.STDOUT,), (shell.STDERR,))
+        )
+        return ExecResult(
+            exit_code=outcome.exit_code, output=said[:limit], stdout=out[:limit], stderr=err[:limit]
+        )
 
     def sandbox_image(self, deadline: Deadline) -> str:
         with self._call("sandbox_image", None, deadline):
@@ -340,9 +353,9 @@ class FakeRuntime(Powers):
         if outcome.exit_code is not None:
             self._exit(box, outcome.exit_code)
 
-    @staticmethod
-    def _exit(box: Box, exit_code: int) -> None:
+    def _exit(self, box: Box, exit_code: int) -> None:
         box.observed, box.exit_code, box.finished_at = Observed.EXITED, exit_code, _now()
+        self._end_streams(box.plan.uuid, exit_code, Why.STOPPED)
 
     def _running(self, uuid: str) -> Box:
         box = self._box(uuid)

@@ -1,7 +1,7 @@
 """A very small shell, so that one contract suite can run the same commands on the fake and on a real engine.
 
-It knows true, false, echo WORDS [>&2], exit N, and takes all else for a program that runs until it is killed. A command
-that begins with /no/ or nosuch is not there.
+It knows true, false, echo WORDS [>&2], exit N, cat of what it is given, and takes all else for a program that runs
+until it is killed. A command that begins with /no/ or nosuch is not there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def absent(command: Sequence[str]) -> bool:
     return bool(command) and command[0].startswith(("/no/", "nosuch"))
 
 
-def run(command: Sequence[str]) -> Outcome:
+def run(command: Sequence[str], stdin: bytes | None = None) -> Outcome:
     """Runs `command`: a program, or ["sh", "-c", "one; another"]."""
     script = [list(command)]
     if list(command[:2]) == ["sh", "-c"] and len(command) > 2:
@@ -40,6 +40,9 @@ def run(command: Sequence[str]) -> Outcome:
                 stream = STDERR if rest[-1:] == [">&2"] else STDOUT
                 said = " ".join(rest[:-1] if stream == STDERR else rest).strip("'\"")
                 output.append((stream, said.encode() + b"\n"))
+                code = 0
+            case ["cat"] if stdin is not None:
+                output.append((STDOUT, stdin))
                 code = 0
             case ["true"]:
                 code = 0

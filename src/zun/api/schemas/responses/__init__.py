@@ -8,6 +8,7 @@ from zun.api.schemas.responses import (
     container_actions,
     container_inside,
     container_networks,
+    container_sessions,
     containers,
     events,
     health,
@@ -24,6 +25,7 @@ from zun.api.schemas.responses.base import Resource
 #: In the order of the pages.
 RESOURCES: tuple[Resource, ...] = (
     containers.RESOURCE,
+    container_sessions.RESOURCE,
     container_inside.RESOURCE,
     container_networks.RESOURCE,
     container_actions.RESOURCE,

@@ -24,7 +24,7 @@ from zun.api.schemas.responses.base import (
     ref,
     shape,
 )
-from zun.api.versions import EXEC_TIMEOUT, LATER, LIST_FILTERS, Version
+from zun.api.versions import EXEC_TIMEOUT, LATER, LIST_FILTERS, SESSIONS, Version
 from zun.model.container import SORT_KEYS
 from zun.model.lifecycle import TRANSITIONS, Status
 
@@ -178,6 +178,12 @@ _FIELDS = {
     "execute.command": "The command line, split by the rules of the shell.",
     "execute.run": "Wait for its end and answer its output.",
     "execute.interactive": "With standard input and a terminal.",
+    "execute.stdin": "With run=true: the text it reads, to its end.",
+    "execute.kill_on_close": "Kill it when its client leaves: by default with a timeout, not with run=false.",
+    "Execution.stdout": "Standard output alone; null where there is a session.",
+    "Execution.stderr": "Standard error alone; null where there is a session.",
+    "console_url": "The page that shows the session in a browser; null where the command has ended.",
+    "expires_at": "Until when the session must have begun.",
     "repository": "The name of the image.",
     "tag": "The tag of the image; `latest` where none is given.",
     "output": "Standard output and standard error.",
@@ -212,7 +218,12 @@ RESOURCE = Resource(
                 "exit_code": nullable(INTEGER),
                 "exec_id": nullable(STRING),
                 "proxy_url": nullable(STRING),
-            }
+                "console_url": nullable(STRING),
+                "expires_at": nullable(STRING),
+                "stdout": nullable(STRING),
+                "stderr": nullable(STRING),
+            },
+            optional=("console_url", "expires_at", "stdout", "stderr"),
         ),
     },
     operations={
@@ -310,9 +321,27 @@ RESOURCE = Resource(
         ),
         "POST /v1/containers/{ident}/execute": Operation(
             summary="Run a command in a container",
-            answers={200: Success(what="How it ended.", schema=ref("Execution")), 307: SENT_ON},
+            description="With run=true the command has ended when the answer comes. With run=false it is made, and "
+            "begins when somebody comes to `proxy_url`, a websocket, or `console_url`, a page: each is good once, "
+            "until `expires_at`.",
+            answers={
+                200: Success(
+                    what="How it ended, or where it is talked to.",
+                    schema=ref("Execution"),
+                    sometimes={"Cache-Control": "no-store, where there is a URL that is good once."},
+                ),
+                307: SENT_ON,
+            },
             errors=(503,),
-            since={"timeout": EXEC_TIMEOUT},
+            since={
+                "timeout": EXEC_TIMEOUT,
+                "stdin": SESSIONS,
+                "kill_on_close": SESSIONS,
+                "console_url": SESSIONS,
+                "expires_at": SESSIONS,
+                "stdout": SESSIONS,
+                "stderr": SESSIONS,
+            },
         ),
     },
 )  # fmt: skip

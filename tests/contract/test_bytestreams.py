@@ -1,0 +1,322 @@
+"""Byte streams into containers, on the fake and on the real engine."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from typing import Any
+
+import pytest
+from tests.support.house import eventually
+from tests.support.lab import FOREVER, Lab, soon
+from tests.support.rawstreams import talking
+
+from zun.drivers import errors
+from zun.drivers.bytestreams import (
+    STDERR,
+    STDOUT,
+    CanAttach,
+    CanOpenArchive,
+    CanOpenExec,
+    CanOpenLog,
+    CanResize,
+    ExecState,
+    Multiplexed,
+    Outcome,
+    pack,
+)
+from zun.drivers.docker.hijack import LAST_CHUNK, Chunked, chunk
+from zun.drivers.runtime import LogRequest
+from zun.model import names
+from zun.model.session import Why
+
+ECHO = ["cat"]
+
+
+@pytest.mark.parametrize("power", [CanAttach, CanResize, CanOpenExec, CanOpenLog, CanOpenArchive])
+def test_the_power_is_there(lab: Lab, power: type) -> None:
+    assert isinstance(lab.runtime, power)
+
+
+# -- attach ----------------------------------------------------------------------------------------------------------
+
+
+def test_attach_to_a_terminal(lab: Lab) -> None:
+    uuid = lab.running(ECHO, interactive=True, tty=True)
+    with talking(lab.runtime.attach(uuid, soon())) as talk:
+        assert talk.stream.tty
+        talk.send(b"hello\n")
+        talk.until(lambda: b"hello" in talk.out)
+    with talking(lab.runtime.attach(uuid, soon())) as again:  # leaving left it running
+        again.send(b"again\n")
+        again.until(lambda: b"again" in again.out)
+        lab.kill_behind(uuid)
+        again.whole()
+        assert again.outcome() == Outcome(why=Why.EXITED, exit_code=137)
+
+
+def test_attach_without_a_terminal(lab: Lab) -> None:
+    uuid = lab.running(ECHO, interactive=True)
+    with (
+        talking(lab.runtime.attach(uuid, soon())) as one,
+        talking(lab.runtime.attach(uuid, soon())) as two,
+    ):
+        assert not one.stream.tty
+        one.send(b"to both\n")
+        for talk in (one, two):
+            talk.until(lambda talk=talk: talk.out == b"to both\n")  # type: ignore[misc]
+        lab.vanish(uuid)
+        one.whole()
+        assert one.outcome().why in (Why.REMOVED, Why.EXITED)
+        eventually(lambda: one.outcome().why is Why.REMOVED)
+
+
+def test_attach_to_what_does_not_run(lab: Lab) -> None:
+    with pytest.raises(errors.Conflict):
+        lab.runtime.attach(lab.created(), soon())
+    with pytest.raises(errors.NotFound):
+        lab.runtime.attach(names.new_uuid(), soon())
+
+
+def test_resize_of_the_main_terminal(lab: Lab) -> None:
+    uuid = lab.running(["sh"], interactive=True, tty=True)
+    lab.runtime.resize(uuid, 33, 99, soon())
+    if lab.real:
+        with talking(lab.runtime.attach(uuid, soon())) as talk:
+            talk.send(b"stty size\n")
+            talk.until(lambda: b"33 99" in talk.out)
+    for other in (lab.running(), lab.created(tty=True)):
+        with pytest.raises(errors.Conflict):
+            lab.runtime.resize(other, 33, 99, soon())
+    with pytest.raises(errors.NotFound):
+        lab.runtime.resize(names.new_uuid(), 33, 99, soon())
+
+
+# -- exec ------------------------------------------------------------------------------------------------------------
+
+
+def _made(lab: Lab, uuid: str, command: list[str], *, tty: bool = False) -> str:
+    return lab.runtime.make_exec(uuid, command, tty=tty, stdin=True, deadline=soon())
+
+
+def test_exec_in_a_terminal(lab: Lab) -> None:
+    uuid = lab.running()
+    ident = _made(lab, uuid, ["sh"], tty=True)
+    assert len(ident) == 64 and set(ident) <= set("0123456789abcdef")
+    assert lab.runtime.look_at_exec(uuid, ident, soon()) == ExecState(tty=True)
+    with pytest.raises(errors.Conflict):
+        lab.runtime.resize_exec(uuid, ident, 24, 80, soon())
+    with talking(lab.runtime.open_exec(uuid, ident, soon())) as talk:
+        assert talk.stream.tty
+        eventually(lambda: lab.runtime.look_at_exec(uuid, ident, soon()).running)
+        lab.runtime.resize_exec(uuid, ident, 24, 80, soon())
+        talk.send(b"stty size\n")
+        talk.until(lambda: b"24 80" in talk.out)
+        talk.send(b"exit 7\n")
+        talk.whole()
+        assert talk.outcome() == Outcome(why=Why.EXITED, exit_code=7)
+    assert lab.runtime.look_at_exec(uuid, ident, soon()) == ExecState(tty=True, exit_code=7)
+    with pytest.raises(errors.Conflict):
+        lab.runtime.resize_exec(uuid, ident, 24, 80, soon())
+
+
+def test_exec_without_a_terminal_keeps_the_streams_apart(lab: Lab) -> None:
+    uuid = lab.running()
+    ident = _made(lab, uuid, ["sh", "-c", "echo out; echo err >&2; exit 3"])
+    with talking(lab.runtime.open_exec(uuid, ident, soon())) as talk:
+        assert (talk.whole(), bytes(talk.err)) == (b"out\n", b"err\n")
+        assert talk.outcome() == Outcome(why=Why.EXITED, exit_code=3)
+
+
+def test_exec_reads_its_input_to_the_end(lab: Lab) -> None:
+    uuid = lab.running()
+    data = bytes(range(256)) * 400
+    with talking(lab.runtime.open_exec(uuid, _made(lab, uuid, ECHO), soon())) as talk:
+        talk.send(data)
+        talk.end_input()
+        assert talk.whole() == data
+        assert talk.outcome() == Outcome(why=Why.EXITED, exit_code=0)
+
+
+def test_exec_of_what_is_not_there(lab: Lab) -> None:
+    uuid = lab.running()
+    with talking(lab.runtime.open_exec(uuid, _made(lab, uuid, ["/no/such"]), soon())) as talk:
+        assert talk.whole() or talk.err
+        assert talk.outcome().exit_code in (126, 127)
+
+
+def test_exec_starts_once(lab: Lab) -> None:
+    uuid = lab.running()
+    ident = _made(lab, uuid, FOREVER)
+    with talking(lab.runtime.open_exec(uuid, ident, soon())):
+        eventually(lambda: lab.runtime.look_at_exec(uuid, ident, soon()).running)
+        with pytest.raises(errors.Conflict):
+            lab.runtime.open_exec(uuid, ident, soon())
+    # Whose stream has gone runs on, until it is killed.
+    assert lab.runtime.look_at_exec(uuid, ident, soon()).running
+    lab.runtime.kill_exec(uuid, ident, soon())
+    eventually(lambda: lab.runtime.look_at_exec(uuid, ident, soon()).exit_code == 137)
+    lab.runtime.kill_exec(uuid, ident, soon())
+    with pytest.raises(errors.Conflict):
+        lab.runtime.open_exec(uuid, ident, soon())
+
+
+def test_exec_killed_is_told_on_its_stream(lab: Lab) -> None:
+    uuid = lab.running()
+    ident = _made(lab, uuid, FOREVER)
+    with talking(lab.runtime.open_exec(uuid, ident, soon())) as talk:
+        eventually(lambda: lab.runtime.look_at_exec(uuid, ident, soon()).running)
+        lab.runtime.kill_exec(uuid, ident, soon())
+        talk.whole()
+        assert talk.outcome() == Outcome(why=Why.EXITED, exit_code=137)
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_exec_ends_with_its_container(lab: Lab, tty: bool) -> None:
+    uuid = lab.running()
+    ident = _made(lab, uuid, ["sh"], tty=tty)
+    with talking(lab.runtime.open_exec(uuid, ident, soon())) as talk:
+        eventually(lambda: lab.runtime.look_at_exec(uuid, ident, soon()).running)
+        lab.kill_behind(uuid)
+        talk.whole()
+        assert talk.outcome().why is Why.STOPPED
+
+
+def test_an_exec_of_another_container_is_none_of_its(lab: Lab) -> None:
+    mine, other = lab.running(), lab.running()
+    ident = _made(lab, other, ["sh"], tty=True)
+    calls: list[Any] = [
+        lambda i: lab.runtime.open_exec(mine, i, soon()),
+        lambda i: lab.runtime.look_at_exec(mine, i, soon()),
+        lambda i: lab.runtime.resize_exec(mine, i, 1, 1, soon()),
+    ]
+    for call in calls:
+        for wrong in (ident, "0" * 64):
+            with pytest.raises(errors.NotFound):
+                call(wrong)
+    lab.runtime.kill_exec(mine, ident, soon())
+    assert lab.runtime.look_at_exec(other, ident, soon()) == ExecState(tty=True)
+
+
+def test_make_exec_is_refused(lab: Lab) -> None:
+    with pytest.raises(errors.Conflict):
+        _made(lab, lab.created(), ["sh"])
+    with pytest.raises(errors.NotFound):
+        _made(lab, names.new_uuid(), ["sh"])
+    with pytest.raises(errors.Rejected):
+        _made(lab, lab.running(), [])
+
+
+def test_execute_gives_both_streams_and_takes_input(lab: Lab) -> None:
+    uuid = lab.running()
+    both = lab.runtime.execute(uuid, ["sh", "-c", "echo o; echo e >&2; exit 5"], 100, soon())
+    assert (both.exit_code, both.stdout, both.stderr) == (5, b"o\n", b"e\n")
+    assert sorted(both.output.split()) == [b"e", b"o"]
+    data = b"x" * 200_000
+    echoed = lab.runtime.execute(uuid, ["cat"], 1_000_000, soon(), data)
+    assert (echoed.exit_code, echoed.stdout) == (0, data)
+    # One that does not read its input is no error.
+    assert lab.runtime.execute(uuid, ["true"], 100, soon(), data).exit_code == 0
+
+
+# -- logs ------------------------------------------------------------------------------------------------------------
+
+
+def test_open_log_gives_the_backlog_and_what_follows(lab: Lab) -> None:
+    uuid = lab.running(ECHO, interactive=True)
+    with talking(lab.runtime.attach(uuid, soon())) as talk:
+        talk.send(b"one\n")
+        talk.until(lambda: talk.out == b"one\n")
+        with talking(lab.runtime.open_log(uuid, LogRequest(), soon())) as log:
+            log.until(lambda: log.out == b"one\n")
+            talk.send(b"two\n")
+            log.until(lambda: log.out == b"one\ntwo\n")
+            lab.kill_behind(uuid)
+            assert log.whole() == b"one\ntwo\n"
+            assert log.outcome().why is Why.EXITED
+    with pytest.raises(errors.NotFound):
+        lab.runtime.open_log(names.new_uuid(), LogRequest(), soon())
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def _tar(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_files_go_in_and_come_out(lab: Lab) -> None:
+    uuid = lab.running()
+    content = bytes(range(256)) * 4000  # a megabyte
+    with talking(lab.runtime.open_put(uuid, "/tmp", soon())) as put:
+        data = _tar("f.bin", content)
+        for at in range(0, len(data), 50_000):
+            put.send(data[at : at + 50_000])
+        put.end_input()
+        put.whole()
+        assert put.outcome().why is Why.EXITED
+    with talking(lab.runtime.open_get(uuid, "/tmp/f.bin", soon())) as get:
+        assert get.stream.stat is not None
+        assert (get.stream.stat.name, get.stream.stat.size) == ("f.bin", len(content))
+        whole = get.whole()
+        assert get.outcome().why is Why.EXITED
+    with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
+        found = tar.extractfile("f.bin")
+        assert found is not None and found.read() == content
+
+
+def test_files_that_are_not_there_or_no_archive(lab: Lab) -> None:
+    uuid = lab.running()
+    with pytest.raises(errors.Rejected):
+        lab.runtime.open_get(uuid, "/no/such", soon())
+    with pytest.raises(errors.NotFound):
+        lab.runtime.open_get(names.new_uuid(), "/tmp", soon())
+    with pytest.raises(errors.NotFound):
+        lab.runtime.open_put(names.new_uuid(), "/tmp", soon())
+    for path, data in (("/no/such", _tar("f", b"x")), ("/tmp", b"no tar " * 1000)):
+        with talking(lab.runtime.open_put(uuid, path, soon())) as put:
+            put.send(data)
+            put.end_input()
+            put.whole()
+            with pytest.raises(errors.Rejected):
+                put.outcome()
+
+
+# -- taking streams apart --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 11, 1000])
+def test_frames_are_taken_apart_whatever_pieces_they_come_in(size: int) -> None:
+    frames = [(STDOUT, b"a" * 10), (STDERR, b"b"), (STDOUT, b""), (STDOUT, b"c" * 300), (STDERR, b"d")]  # fmt: skip
+    data = b"".join(pack(kind, text) for kind, text in frames)
+    demux = Multiplexed()
+    got: list[tuple[int, bytes]] = []
+    for at in range(0, len(data), size):
+        for kind, text in demux.decode(data[at : at + size]):
+            if got and got[-1][0] == kind:
+                got[-1] = (kind, got[-1][1] + text)
+            else:
+                got.append((kind, text))
+    assert got == [(STDOUT, b"a" * 10), (STDERR, b"b"), (STDOUT, b"c" * 300), (STDERR, b"d")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+def test_chunks_are_taken_apart_whatever_pieces_they_come_in(size: int) -> None:
+    data = chunk(b"hello") + chunk(b"") + chunk(b"w" * 40) + LAST_CHUNK
+    chunks, got = Chunked(), b""
+    for at in range(0, len(data), size):
+        assert not chunks.whole or at > len(data) - 5
+        got += b"".join(text for _, text in chunks.decode(data[at : at + size]))
+    assert got == b"hello" + b"w" * 40
+    assert chunks.whole
+
+
+@pytest.mark.parametrize("bad", [b"zz\r\n", b"x" * 100])
+def test_what_is_no_chunk_is_refused(bad: bytes) -> None:
+    with pytest.raises(errors.Unavailable):
+        Chunked().decode(bad)
