@@ -103,6 +103,25 @@ def load(
     return conf
 
 
+def of_libraries(conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
+    """The same files, read anew without any option of ours, for a library that registers its own."""
+    made = cfg.ConfigOpts()
+    made(
+        args=[],
+        project="zun",
+        default_config_files=list(conf.config_file or ()),
+        default_config_dirs=list(conf.config_dir or ()),
+    )
+    return made
+
+
+def transport_url(conf: cfg.ConfigOpts) -> str | None:
+    """[DEFAULT] transport_url, an option of oslo.messaging: that is loaded only by who needs it. None = not set."""
+    read = of_libraries(conf)
+    read.register_opt(cfg.StrOpt("transport_url", secret=True))
+    return read.transport_url or None
+
+
 def _read_all(conf: cfg.ConfigOpts) -> None:
     """Read every option once: oslo.config checks a value only when it is read. Raises as it does."""
     for name in conf:
