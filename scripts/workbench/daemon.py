@@ -93,10 +93,6 @@ class Daemon:
                     f"see {self.log}",
                 )
             time.sleep(_LOOK_SECONDS)
-        if process is not None:
-            process.returncode = (
-                0  # from now on it is known by its pid file: nobody waits for this child
-            )
 
     def kill(self) -> None:
         """Ends it and its child processes at once, as a crash of the machine does."""

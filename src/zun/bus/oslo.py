@@ -368,8 +368,9 @@ def _transport(conf: cfg.ConfigOpts, settings: OsloSettings) -> Any:
         with contextlib.suppress(ImportError):
             conf.register_opts(getattr(importlib.import_module(module), group), group=group)
     for group, options in library_options.list_opts():
-        if group == "oslo_messaging_rabbit":
+        if group in (None, "oslo_messaging_rabbit"):
             conf.register_opts(options, group=group)
+    conf.set_default("control_exchange", _EXCHANGE)
     # Replicated queues for questions, with names that stay the same over a restart, hence those of host and process.
     # Queues of replies and of nudges to all go with their broker and are made anew (decision 0017).
     defaults = {
@@ -386,7 +387,6 @@ def _transport(conf: cfg.ConfigOpts, settings: OsloSettings) -> Any:
     for name, value in defaults.items():
         conf.set_default(name, value, group="oslo_messaging_rabbit")
     lockutils.set_defaults(settings.locks)
-    oslo_messaging.set_transport_defaults(_EXCHANGE)
     try:
         return oslo_messaging.get_rpc_transport(conf, url=settings.url)
     except (oslo_messaging.InvalidTransportURL, oslo_messaging.DriverLoadFailure) as exc:

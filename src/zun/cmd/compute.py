@@ -32,29 +32,28 @@ Its health and figures are at [metrics] host_ip, port: /healthcheck and /metrics
 def serve(conf: cfg.ConfigOpts, *, checkpoint: Checkpoint = lambda name: None) -> int:
     """Works until SIGTERM; 0 if all steps in flight ended in time. Raises what `arguments.EXPECTED` names."""
     stop = process.told_to_stop()
-    lock = hosting.lock(Path(conf.state_path), KIND)
-    secrets = keys.load(conf)
-    base = separate.begin(conf, KIND, checkpoint=checkpoint)
-    keys.check(base.ground.db, secrets)
-    compute = build_compute(
-        base.ground, conf.host, lambda owner: hosting.docker_drivers(conf, owner),
-        secrets=secrets, metrics=WorkMetrics(base.registry),
-    )  # fmt: skip
-    probes = {
-        "database": lambda: probe_database(base.ground.db),
-        **compute.probes,
-        "bus": base.bus.probe,
-    }
-    end_metrics = serve_metrics(conf, base.registry, offset=4, health=Health(probes))
-    base.start()
-    compute.agent.start()
-    LOG.info("%s works, state in %s", base.name, conf.state_path)
-    stop.wait()
-    LOG.info("stopping: steps in flight may end")
-    in_time = compute.agent.stop(conf.compute.graceful_shutdown_timeout)
-    end_metrics()
-    base.stop()
-    lock.close()
+    with hosting.lock(Path(conf.state_path), KIND):
+        secrets = keys.load(conf)
+        base = separate.begin(conf, KIND, checkpoint=checkpoint)
+        keys.check(base.ground.db, secrets)
+        compute = build_compute(
+            base.ground, conf.host, lambda owner: hosting.docker_drivers(conf, owner),
+            secrets=secrets, metrics=WorkMetrics(base.registry),
+        )  # fmt: skip
+        probes = {
+            "database": lambda: probe_database(base.ground.db),
+            **compute.probes,
+            "bus": base.bus.probe,
+        }
+        end_metrics = serve_metrics(conf, base.registry, offset=4, health=Health(probes))
+        base.start()
+        compute.agent.start()
+        LOG.info("%s works, state in %s", base.name, conf.state_path)
+        stop.wait()
+        LOG.info("stopping: steps in flight may end")
+        in_time = compute.agent.stop(conf.compute.graceful_shutdown_timeout)
+        end_metrics()
+        base.stop()
     process.end(in_time)
 
 

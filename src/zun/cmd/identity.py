@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,8 +70,11 @@ def front(conf: cfg.ConfigOpts) -> Wrap | None:
     if not (proxied or crossed):
         return None
 
-    from oslo_middleware import cors
-    from oslo_middleware.http_proxy_to_wsgi import HTTPProxyToWSGI
+    with warnings.catch_warnings():
+        # WebOb, which they stand on, imports a module that Python is going to remove.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from oslo_middleware import cors
+        from oslo_middleware.http_proxy_to_wsgi import HTTPProxyToWSGI
 
     cors.set_defaults(
         allow_headers=_REQUEST_HEADERS, expose_headers=_ANSWER_HEADERS, allow_methods=_METHODS

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from keystoneauth1.exceptions import ClientException
-from keystonemiddleware.auth_token import AuthProtocol, list_opts
 
 from zun.api.errors import status_line
 from zun.service.errors import Unavailable
+
+with warnings.catch_warnings():
+    # WebOb, which it stands on, imports a module that Python is going to remove.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from keystonemiddleware.auth_token import AuthProtocol, list_opts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
