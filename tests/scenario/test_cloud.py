@@ -277,6 +277,18 @@ def test_long_lived_answers_come_from_their_own_process(cloud: Cloud) -> None:
     cloud.delete(uuid)
 
 
+def test_logs_are_followed_from_the_host_they_are_on(cloud: Cloud) -> None:
+    uuid = cloud.create(command=["sh", "-c", "for n in 1 2 3; do echo line $n; done; sleep 1"])
+    headers = {"OpenStack_API_Version": "container 1.42"}
+    cloud.until(uuid, "Running")
+    status, text = cloud.ask("GET", f"/v1/containers/{uuid}/logs?follow=true", **headers)
+    assert status == 200, text
+    assert [line for line in text.splitlines() if line.startswith("line")] == [
+        "line 1", "line 2", "line 3"
+    ]  # fmt: skip
+    cloud.delete(uuid)
+
+
 def test_conductors_and_apis_stand_in_for_each_other(cloud: Cloud) -> None:
     first, second = cloud.conductors
     first.kill()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from oslo_config import cfg
 from prometheus_client import CollectorRegistry
@@ -14,13 +13,14 @@ from prometheus_client import CollectorRegistry
 from zun.api.errors import render
 from zun.api.settings import ApiSettings
 from zun.api.views import later as views
-from zun.bus import Bus, Refused, Why
 from zun.cmd import arguments, process
 from zun.cmd.metrics import serve_metrics
+from zun.cmd.tls import client_context
 from zun.cmd.wiring import Ground, House, probe_database
 from zun.service.health import Health
 from zun.service.later import Later
-from zun.streams.handlers import Cancel, LogSource, Render, Sources
+from zun.streams.handlers import Render, Sources
+from zun.streams.remote import RemoteSources
 from zun.streams.server import StreamServer, StreamSettings
 
 LOG = logging.getLogger(__name__)
@@ -102,24 +102,6 @@ def told_to(settings: ApiSettings, server: StreamServer | None) -> ApiSettings:
     return settings if server is None else replace(settings, streams_port=server.port)
 
 
-class BusSources:
-    """What hosts give by questions alone: commands whose answer is awaited whole, and no followed logs."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    def follow(self, host: str, _arguments: Mapping[str, Any]) -> LogSource:
-        """Raises Refused: a question has one answer."""
-        raise Refused(Why.UNSUPPORTED, f"The logs of host {host} can't be followed from here.")
-
-    def execute(
-        self, host: str, arguments: Mapping[str, Any], seconds: float, _cancel: Cancel
-    ) -> Mapping[str, Any]:
-        """The answer to the question `execute`. A command whose client left ends when its time is over."""
-        answer: Mapping[str, Any] = self._bus.ask(host, "execute", arguments, seconds)
-        return answer
-
-
 def serve(conf: cfg.ConfigOpts) -> int:
     """Serves until SIGTERM; 0. Raises what `zun.cmd.arguments.EXPECTED` names."""
     if not conf.streams.enabled:
@@ -130,7 +112,7 @@ def serve(conf: cfg.ConfigOpts) -> int:
     stop = process.told_to_stop()
     base = separate.begin(conf, KIND)
     later = Later(base.ground.db, base.ground.clock, base.ground.settings.ticket_seconds)
-    remote = BusSources(base.bus)
+    remote = RemoteSources(base.ground.db, base.ground.clock, client_context(conf))
     sources = Sources(follow=remote.follow, execute=remote.execute)
     server = streams_of(conf, base.ground, later, sources, base.registry)
     assert server is not None
@@ -141,10 +123,12 @@ def serve(conf: cfg.ConfigOpts) -> int:
     }
     end_metrics = serve_metrics(conf, base.registry, offset=5, health=Health(probes))
     base.start()
+    remote.start()
     server.start()
     stop.wait()
     LOG.info("stopping: followers are told")
     server.stop(min(END, conf.compute.graceful_shutdown_timeout + 1))
+    remote.stop()
     end_metrics()
     base.stop()
     process.end(in_time=True)
