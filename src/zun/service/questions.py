@@ -56,6 +56,8 @@ class Questions:
             host = hosts.find(conn, hostname)
         if host is not None and host.forced_down:
             raise Unavailable(f"Host {hostname} was declared down by an operator.")
+        if host is not None and (host.lost_at is not None or host.fenced_at is not None):
+            raise Unavailable(f"Host {hostname} has not been heard of since {host.last_seen_up}.")
 
 
 def check_placed(container: Container) -> str:
