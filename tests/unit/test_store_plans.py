@@ -17,7 +17,7 @@ from zun.compute.reaper import Reaper, ReaperSettings
 from zun.model.container import FILTERS, SORT_KEYS, Draft
 from zun.model.lifecycle import Action
 from zun.service.queries import ListQuery
-from zun.store import containers, hosts, networks, operations
+from zun.store import claims, containers, networks, operations
 from zun.work.metrics import WorkMetrics
 from zun.work.runner import take_back_expired
 
@@ -118,7 +118,7 @@ def _housekeeping(rig: Rig) -> None:
         operations.forget_container(conn, "x")
         networks.release_ports(conn, "x")
         containers.on_host(conn, "host-1")
-        hosts.release(conn, "x")
+        claims.release(conn, "x")
     for queue in ("@conductor", "host:host-1"):
         with rig.db.read() as conn:
             operations.claimable(conn, queue, NOW, 4)

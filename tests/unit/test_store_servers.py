@@ -29,7 +29,7 @@ from zun.model.host import Claim
 from zun.model.lifecycle import Action
 from zun.model.operation import CLOSED, EventKind, OperationState
 from zun.service.errors import Conflict, NotFound
-from zun.store import containers, events, hosts, locks, operations, quotas, schema
+from zun.store import claims, containers, events, hosts, locks, operations, quotas, schema
 from zun.store.database import Database, Patience, Pool, TooSlow
 from zun.store.errors import CommitUnknown, Contended, Unavailable
 from zun.streams.hub import Hub, Interest
@@ -195,13 +195,13 @@ def test_parallel_claims_and_releases_never_over_commit(db: Database) -> None:
         for turn in range(12):
             uuid = f"c{number}-{turn % 3}"
             if draw.random() < 0.4:
-                db.run(lambda conn, uuid=uuid: hosts.release(conn, uuid))
+                db.run(lambda conn, uuid=uuid: claims.release(conn, uuid))
                 continue
             wanted = Claim(
                 container_uuid=uuid, host=draw.choice(["host-1", "host-2"]),
                 cpu=draw.choice([0.1, 0.3, 1.0]), memory=draw.randint(1, 300), disk=1,
             )  # fmt: skip
-            db.run(lambda conn, wanted=wanted: hosts.claim(conn, wanted))
+            db.run(lambda conn, wanted=wanted: claims.claim(conn, wanted))
             with db.read() as conn:
                 full.extend(
                     h.hostname
@@ -214,10 +214,10 @@ def test_parallel_claims_and_releases_never_over_commit(db: Database) -> None:
     assert full == []
     with db.read() as conn:
         for one in hosts.every(conn):
-            claims = hosts.claims_on(conn, one.hostname)
-            assert one.total_containers == len(claims)
-            assert one.mem_used == sum(c.memory for c in claims)
-            assert one.cpu_used == pytest.approx(sum(c.cpu for c in claims))
+            held = claims.claims_on(conn, one.hostname)
+            assert one.total_containers == len(held)
+            assert one.mem_used == sum(c.memory for c in held)
+            assert one.cpu_used == pytest.approx(sum(c.cpu for c in held))
 
 
 @pytest.mark.parametrize("scope", ["project", "global"])
@@ -270,7 +270,7 @@ def test_whatever_users_do_to_a_container_at_once_its_operations_end(rig: Rig) -
         assert rig.settled(one.uuid) is None
     with rig.db.read() as conn:
         assert quotas.drift(conn) == {}
-        assert hosts.claims_on(conn, "host-1") == []
+        assert claims.claims_on(conn, "host-1") == []
 
 
 def test_a_name_that_is_held_is_waited_for(db: Database) -> None:
@@ -467,7 +467,7 @@ def test_a_step_whose_record_got_no_answer_is_done_once(
         eventually(lambda: relay.lost, "a commit is lost")
         assert rig.house.stop(30)
     with db.read() as conn:
-        [claim] = hosts.claims_on(conn, "host-1")
+        [claim] = claims.claims_on(conn, "host-1")
         row = containers.get(conn, made.uuid)
         steps = operations.of_container(conn, made.uuid)[0].steps
     assert row is not None and row.status == "Running"

@@ -49,6 +49,7 @@ from zun.store.database import Database
 from zun.work.clock import Clock, utcnow
 from zun.work.context import Env, Means, WorkSettings
 from zun.work.metrics import WorkMetrics
+from zun.work.placement import Placement
 from zun.work.runner import Checkpoint, Claimant, RunnerSettings
 from zun.work.secrets import Secrets
 
@@ -136,8 +137,7 @@ class House:
 def host_id(db: Database, hostname: str) -> str:
     """The uuid of this host in the records; a new one if it has never registered."""
     with db.read() as conn:
-        known = hosts.find(conn, hostname)
-    return known.uuid if known else new_uuid()
+        return hosts.uuid_of(conn, hostname) or new_uuid()
 
 
 def build_compute(
@@ -169,14 +169,17 @@ def build_compute(
 
 def build_conductor(ground: Ground, name: str, *, metrics: WorkMetrics) -> Conductor:
     """A conductor. No other that runs may have its `name`, which stays the same after a restart."""
+    work = ground.settings.work
+    placement = Placement(work.scheduler, work.down_after, metrics)
     return Conductor(
-        Env(db=ground.db, clock=ground.clock, settings=ground.settings.work),
+        Env(db=ground.db, clock=ground.clock, settings=work, placement=placement),
         ground.bus,
         # Milliseconds of the clock: grows from one life to the next, which is all an epoch must do.
         Claimant(name=f"conductor:{name}", epoch=int(ground.clock().timestamp() * 1000)),
         ground.settings.conductor,
         metrics,
         ground.checkpoint,
+        intents=_intents(ground),
     )
 
 

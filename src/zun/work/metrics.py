@@ -40,3 +40,30 @@ class WorkMetrics:
             "zun_leftovers_removed", "Things of ours on the engine that no record knew of, by kind.",
             ["kind"], registry=registry,
         )  # fmt: skip
+        self.rejections = Counter(
+            "zun_placement_rejections", "Hosts a filter turned away where no host fitted, by its words.",
+            ["filter"], registry=registry,
+        )  # fmt: skip
+        self.replaced = Counter(
+            "zun_placements_refused", "Containers placed anew because their host refused them.",
+            registry=registry,
+        )  # fmt: skip
+        self.hosts_lost = Counter(
+            "zun_hosts_lost", "Times a host fell silent and was taken for down.", registry=registry
+        )
+        self.hosts_fenced = Counter(
+            "zun_hosts_fenced", "Times a host was forbidden everything until it has cleaned up.",
+            registry=registry,
+        )  # fmt: skip
+        self.moves = Counter(
+            "zun_containers_moved", "Containers that were begun to be made anew on another host, by why.",
+            ["why"], registry=registry,
+        )  # fmt: skip
+        self.drift = Counter(
+            "zun_claims_drift", "Times what a host's row said is used was not the sum of its claims.",
+            ["resource"], registry=registry,
+        )  # fmt: skip
+        self.isolated = Counter(
+            "zun_containers_isolated", "Containers an agent stopped because it was out of touch for too long.",
+            registry=registry,
+        )  # fmt: skip
