@@ -23,6 +23,7 @@ from zun.model.process import Process
 from zun.service.presence import Presence
 from zun.store import hosts, migrate
 from zun.store.database import Database
+from zun.store.errors import DatabaseError
 from zun.streams.server import EVENTS_QUEUE
 from zun.work.runner import Checkpoint
 
@@ -106,9 +107,9 @@ def open_database(conf: cfg.ConfigOpts) -> Database:
     try:
         wrong = migrate.missing(database)
         others = [] if wrong or not database.is_sqlite else _other_hosts(database, conf.host)
-    except sa.exc.DBAPIError as exc:
+    except (DatabaseError, sa.exc.SQLAlchemyError) as exc:
         raise CannotServe(
-            f"the database {shown} does not answer: {exc.orig}; see [database] connection"
+            f"the database {shown} does not answer: {exc}; see [database] connection"
         ) from exc
     if wrong:
         raise CannotServe(
