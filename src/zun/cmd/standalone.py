@@ -25,13 +25,14 @@ from zun.api.middleware.http_basic import HttpBasic
 from zun.api.middleware.noauth import NoAuth
 from zun.api.policies.enforcer import Enforcer
 from zun.cmd import credentials, init, keys, wiring
+from zun.cmd.database import NoDatabase, connect
 from zun.cmd.metrics import serve_metrics
 from zun.cmd.streams import streams_of, told_to
 from zun.conf import ConfigError, load
 from zun.drivers.docker import DockerImages, DockerNetworks, DockerRuntime, Engine
 from zun.drivers.files import FileVolumes
 from zun.store import migrate
-from zun.store.database import Database
+from zun.work.metrics import DatabaseMetrics
 from zun.work.runner import Checkpoint
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return init.run(conf, args)
     try:
         return serve(conf)
-    except (AlreadyRunning, credentials.CredentialsError, OSError) as exc:
+    except (AlreadyRunning, NoDatabase, credentials.CredentialsError, OSError) as exc:
         print(f"zun-standalone: {exc}", file=sys.stderr)
         return 1
 
@@ -123,7 +124,7 @@ def serve(
     lock = _lock(state)
     credentials.ensure(state)
     secrets = keys.load(conf)
-    database = Database(conf.database.connection)
+    database = connect(conf)
     migrate.upgrade(database)
     keys.check(database, secrets)
     settings = wiring.settings_of(conf)
@@ -131,6 +132,7 @@ def serve(
         database, conf.host, lambda owner: docker_drivers(conf, owner), settings,
         secrets=secrets, checkpoint=checkpoint,
     )  # fmt: skip
+    database.watch(DatabaseMetrics(house.metrics.registry))
     streams = streams_of(conf, house)
     app = build_app(
         house.services, told_to(settings.api, streams), _authenticate(conf),
