@@ -10,7 +10,7 @@ from datetime import timedelta
 from zun.bus import Bus
 from zun.model.operation import CONDUCTOR_QUEUE
 from zun.service.once import KEPT
-from zun.store import idempotency, operations, tickets
+from zun.store import history, idempotency, tickets
 from zun.store.errors import DatabaseError
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
@@ -88,12 +88,12 @@ class Conductor:
                 LOG.exception("a round of housekeeping failed")
 
     def _forget_history(self) -> None:
-        now = self._env.clock()
-        with self._env.db.write() as conn:
-            idempotency.expire(conn, now - KEPT, _EXPIRE_AT_ONCE)
-            tickets.expire(conn, now)
-        before = self._env.clock() - timedelta(days=self._settings.history_days)
-        with self._env.db.write() as conn:
-            gone = operations.expire(conn, before, _EXPIRE_AT_ONCE)
+        now, db = self._env.clock(), self._env.db
+        db.run(lambda conn: idempotency.expire(conn, now - KEPT, _EXPIRE_AT_ONCE), twice=True)
+        db.run(lambda conn: tickets.expire(conn, now), twice=True)
+        before = now - timedelta(days=self._settings.history_days)
+        gone = db.run(
+            lambda conn: history.remove(conn, "events", before, _EXPIRE_AT_ONCE), twice=True
+        )
         if gone:
             LOG.info("%d events older than %d days were removed", gone, self._settings.history_days)
