@@ -18,6 +18,7 @@ from zun.bus import RPC_VERSION
 from zun.bus.oslo import OsloBus, OsloSettings
 from zun.cmd import wiring
 from zun.cmd.arguments import CannotServe
+from zun.cmd.database import connect
 from zun.cmd.process import refuse_patched, slot
 from zun.model.process import Process
 from zun.service.presence import Presence
@@ -25,6 +26,7 @@ from zun.store import hosts, migrate
 from zun.store.database import Database
 from zun.store.errors import DatabaseError
 from zun.streams.server import EVENTS_QUEUE
+from zun.work.metrics import DatabaseMetrics
 from zun.work.runner import Checkpoint
 
 LOG = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ def begin(conf: cfg.ConfigOpts, binary: str, *, checkpoint: Checkpoint = lambda 
     lock, number = slot(Path(conf.state_path), binary)
     name = f"{binary}-{number}"
     registry = CollectorRegistry()
+    database.watch(DatabaseMetrics(registry))
     bus = OsloBus(
         options.of_libraries(conf),
         OsloSettings(
@@ -101,8 +104,8 @@ def messages(conf: cfg.ConfigOpts) -> str:
 
 
 def open_database(conf: cfg.ConfigOpts) -> Database:
-    """The database, whose schema fits. Raises CannotServe."""
-    database = Database(conf.database.connection)
+    """The database, whose schema fits. Raises CannotServe; NoDatabase: it does not answer."""
+    database = connect(conf)
     shown = make_url(conf.database.connection).render_as_string(hide_password=True)
     try:
         wrong = migrate.missing(database)
