@@ -13,12 +13,13 @@ from oslo_config import cfg
 from zun.api.app import build_app
 from zun.api.policies.enforcer import Enforcer
 from zun.cmd import arguments, credentials, hosting, identity, init, keys, process, wiring
+from zun.cmd.database import connect
 from zun.cmd.metrics import Records, serve_metrics
 from zun.cmd.serving import ApiServer
 from zun.cmd.streams import END, streams_of, told_to
 from zun.store import migrate
-from zun.store.database import Database
 from zun.streams.handlers import Sources
+from zun.work.metrics import DatabaseMetrics
 from zun.work.runner import Checkpoint
 
 LOG = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def serve(
     lock = hosting.lock(state, KIND)
     credentials.ensure(state)
     secrets = keys.load(conf)
-    database = Database(conf.database.connection)
+    database = connect(conf)
     migrate.upgrade(database)
     keys.check(database, secrets)
     settings = wiring.settings_of(conf)
@@ -87,6 +88,7 @@ def serve(
     server = ApiServer(app, conf)
     stop = process.told_to_stop()
     house.metrics.registry.register(Records(database))
+    database.watch(DatabaseMetrics(house.metrics.registry))
     metrics = serve_metrics(conf, house.metrics.registry)
     house.start()
     if streams is not None:

@@ -7,6 +7,42 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 
 
+_MOMENTS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class DatabaseMetrics:
+    """A watcher of the database: see `zun.store.database.Watcher`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._writes = Histogram(
+            "zun_database_write_seconds", "Time a write transaction took, its commit included.",
+            registry=registry, buckets=_MOMENTS,
+        )  # fmt: skip
+        self._longest = Gauge(
+            "zun_database_longest_write_seconds", "The longest of them since the process started.",
+            registry=registry,
+        )  # fmt: skip
+        self._again = Counter(
+            "zun_database_tries_again",
+            "Write transactions begun anew, by why: Contended (a deadlock, a conflict), Unavailable, CommitUnknown.",
+            ["why"], registry=registry,
+        )  # fmt: skip
+        self._most = 0.0
+        for why in ("Contended", "Unavailable", "CommitUnknown"):
+            self._again.labels(why)
+
+    def wrote(self, seconds: float) -> None:
+        """A write transaction was committed."""
+        self._writes.observe(seconds)
+        if seconds > self._most:  # of two at once the longer may be lost; the histogram has both
+            self._most = seconds
+            self._longest.set(seconds)
+
+    def again(self, why: str) -> None:
+        """A write transaction is tried once more."""
+        self._again.labels(why).inc()
+
+
 class WorkMetrics:
     """Counters of one process, in `registry`."""
 
