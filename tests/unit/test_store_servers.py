@@ -29,7 +29,7 @@ from zun.model.host import Claim
 from zun.model.lifecycle import Action
 from zun.model.operation import CLOSED, EventKind, OperationState
 from zun.service.errors import Conflict, NotFound
-from zun.store import claims, containers, events, hosts, locks, operations, quotas, schema
+from zun.store import claims, containers, events, history, hosts, locks, operations, quotas, schema
 from zun.store.database import Database, Patience, Pool, TooSlow
 from zun.store.errors import CommitUnknown, Contended, Unavailable
 from zun.streams.hub import Hub, Interest
@@ -306,7 +306,7 @@ def test_an_id_never_comes_again(db: Database, kind: str, request: pytest.Fixtur
 
     seen = [tell() for _ in range(3)]
     with db.write() as conn:
-        operations.expire(conn, NOW + timedelta(1), 1000)
+        history.remove(conn, "events", NOW + timedelta(1), 1000)
         assert events.newest(conn) == 0
     if kind != databases.SQLITE:
         server = request.getfixturevalue("servers").get(kind)

@@ -7,12 +7,14 @@ import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from sqlalchemy.engine import Connection
+
 from zun.bus import Bus
 from zun.conductor.watch import HostWatch, WatchSettings
 from zun.model.operation import CONDUCTOR_QUEUE
 from zun.service.intents import Intents
 from zun.service.once import KEPT
-from zun.store import bound_execs, idempotency, operations, sessions, tickets
+from zun.store import bound_execs, history, idempotency, sessions, tickets
 from zun.store.errors import DatabaseError
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
@@ -99,14 +101,18 @@ class Conductor:
                 LOG.exception("a round of housekeeping failed")
 
     def _forget_history(self) -> None:
-        now = self._env.clock()
-        with self._env.db.write() as conn:
+        now, db = self._env.clock(), self._env.db
+
+        def spent(conn: Connection) -> None:
             idempotency.expire(conn, now - KEPT, _EXPIRE_AT_ONCE)
             tickets.expire(conn, now)
             sessions.expire(conn, now - _SPENT)
             bound_execs.expire(conn, now - _SPENT)
-        before = self._env.clock() - timedelta(days=self._settings.history_days)
-        with self._env.db.write() as conn:
-            gone = operations.expire(conn, before, _EXPIRE_AT_ONCE)
+
+        db.run(spent, twice=True)
+        before = now - timedelta(days=self._settings.history_days)
+        gone = db.run(
+            lambda conn: history.remove(conn, "events", before, _EXPIRE_AT_ONCE), twice=True
+        )
         if gone:
             LOG.info("%d events older than %d days were removed", gone, self._settings.history_days)

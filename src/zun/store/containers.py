@@ -17,7 +17,8 @@ from zun.store.schema import Json, JsonAsIs, containers, operations
 
 _COLUMNS = columns_of(containers, Container)
 _NAMES = names_of(_COLUMNS)
-_OPEN = operations.c.open_key == containers.c.uuid
+# Not null, of course; said so that a planner knows how few these are.
+_OPEN = (operations.c.open_key == containers.c.uuid) & operations.c.open_key.is_not(None)
 _SELECT = sa.select(*_COLUMNS, operations.c.action, operations.c.begun).select_from(
     containers.outerjoin(operations, _OPEN)
 )
@@ -148,8 +149,9 @@ def _matches(key: str, wanted: Any) -> Any:
     if key != "task_state":
         return containers.c[key] == wanted
     actions = [a for a, t in TRANSITIONS.items() if t.task == wanted]
-    return operations.c.action.in_(actions) & (
-        operations.c.begun | (operations.c.action != Action.CREATE)
+    return sa.and_(
+        operations.c.action.in_(actions),
+        operations.c.begun | (operations.c.action != Action.CREATE),
     )
 
 

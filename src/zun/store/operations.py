@@ -304,12 +304,6 @@ def forget_container(conn: Connection, container_uuid: str) -> None:
     )
 
 
-def expire(conn: Connection, before: datetime, most: int) -> int:
-    """Removes events older than `before`, at most `most` at a time; how many."""
-    ids = sa.select(events.c.id).where(events.c.created_at < before).limit(most).subquery()
-    return conn.execute(events.delete().where(events.c.id.in_(sa.select(ids.c.id)))).rowcount
-
-
 def open_counts(conn: Connection) -> dict[str, int]:
     """How many open operations each queue has."""
     query = (
