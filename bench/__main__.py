@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.creates import burst, sequential
+from bench.databases import stores
 from bench.death import death
 from bench.figures import Report
 from bench.footprint import footprint
@@ -26,6 +27,7 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "death": death,
     "reads": reads,
     "footprint": footprint,
+    "stores": stores,
 }
 
 _DESCRIPTION = """\
@@ -42,6 +44,7 @@ benchmarks:
   death      a container dies behind our back -> the API shows it, and the engine's own event
   reads      a list of 1,000 out of 10,000 rows, and one row, and a bare Falcon handler of the same size
   footprint  memory idle and with 50 containers; time from start to healthy
+  stores     the store on SQLite, MariaDB and PostgreSQL, and their drivers told the same by hand; needs no engine
 """
 
 

@@ -13,7 +13,8 @@ from tests.support.rows import container, operation
 
 from zun import conf
 from zun.cmd import db_manage
-from zun.cmd.database import NoDatabase, connect
+from zun.cmd.arguments import CannotServe
+from zun.cmd.database import connect
 from zun.model.operation import EventKind, OperationState
 from zun.store import containers, history, inspection, migrate, operations, schema
 from zun.store.database import Database
@@ -182,7 +183,7 @@ def test_the_options_reach_the_pool(tmp_path: Path, kind: str) -> None:
     for conn in held:
         conn.close()
     db.close()
-    with pytest.raises(NoDatabase, match="does not answer"):
+    with pytest.raises(CannotServe, match="does not answer"):
         connect(conf.load([_config(tmp_path, f"sqlite:///{tmp_path}/no/such/x.sqlite")]))
 
 

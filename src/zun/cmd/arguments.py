@@ -12,7 +12,6 @@ from oslo_config import cfg
 from oslo_log import log as oslo_log
 
 from zun.cmd.credentials import CredentialsError
-from zun.cmd.database import NoDatabase
 from zun.conf import ConfigError, load
 
 
@@ -21,7 +20,7 @@ class CannotServe(Exception):
 
 
 #: What ends a command with a line for the operator instead of a traceback.
-EXPECTED = (ConfigError, CannotServe, NoDatabase, CredentialsError, OSError)
+EXPECTED = (ConfigError, CannotServe, CredentialsError, OSError)
 
 _FILES = """\
 Without --config-file, /etc/zun/zun.conf, /etc/zun/zun.conf.d/*.conf and ~/.zun/zun.conf are read where they

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from zun.cmd.arguments import CannotServe
 from zun.store.database import Database, Patience, Pool
 from zun.store.errors import Unavailable
 
 
-class NoDatabase(Exception):
-    """The database can't be used; the text says why, and the way out."""
-
-
 def connect(conf: cfg.ConfigOpts) -> Database:
-    """The database of [database], once it answers. Raises NoDatabase."""
+    """The database of [database], once it answers. Raises CannotServe."""
     options = conf.database
     pool = Pool(
         size=options.max_pool_size,
@@ -27,19 +24,19 @@ def connect(conf: cfg.ConfigOpts) -> Database:
             options.connection, pool=pool, patience=Patience(tries=options.db_max_retries + 1)
         )
     except ModuleNotFoundError as exc:
-        raise NoDatabase(
+        raise CannotServe(
             f"[database] connection: the driver {exc.name} is not installed; pip install 'zun-successor[mysql]' or "
             "'zun-successor[postgresql]', as the database is"
         ) from exc
     except Exception as exc:  # of many kinds; their texts may quote the password
-        raise NoDatabase(
+        raise CannotServe(
             f"[database] connection is no URL that can be used ({type(exc).__name__}): it begins with sqlite://, "
             "mysql+mysqldb:// or postgresql+psycopg://, and in a password @ is %40, : is %3A, / is %2F"
         ) from exc
     try:
         database.wait(options.max_retries, options.retry_interval)
     except Unavailable as exc:
-        raise NoDatabase(
+        raise CannotServe(
             f"the database of [database] connection does not answer: {exc}; see whether the server runs, and whether "
             "user, password and address are right"
         ) from exc

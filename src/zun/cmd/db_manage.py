@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from oslo_config import cfg
 
 from zun.cmd import keys
+from zun.cmd.arguments import CannotServe
 from zun.cmd.credentials import CredentialsError
-from zun.cmd.database import NoDatabase, connect
+from zun.cmd.database import connect
 from zun.conf import ConfigError, load
 from zun.store import history, inspection, migrate
 from zun.store.database import Database
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _COMMANDS[args.command](conf, database, args)
         finally:
             database.close()
-    except (ConfigError, CredentialsError, NoDatabase, DatabaseError) as exc:
+    except (ConfigError, CannotServe, CredentialsError, DatabaseError) as exc:
         print(f"zun-db-manage: {exc}", file=sys.stderr)
         return 1
 

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
-import sqlalchemy as sa
 from oslo_config import cfg
 from prometheus_client import CollectorRegistry
 from sqlalchemy.engine import make_url
@@ -24,7 +23,6 @@ from zun.model.process import Process
 from zun.service.presence import Presence
 from zun.store import hosts, migrate
 from zun.store.database import Database
-from zun.store.errors import DatabaseError
 from zun.streams.server import EVENTS_QUEUE
 from zun.work.metrics import DatabaseMetrics
 from zun.work.runner import Checkpoint
@@ -104,16 +102,11 @@ def messages(conf: cfg.ConfigOpts) -> str:
 
 
 def open_database(conf: cfg.ConfigOpts) -> Database:
-    """The database, whose schema fits. Raises CannotServe; NoDatabase: it does not answer."""
+    """The database, whose schema fits. Raises CannotServe."""
     database = connect(conf)
     shown = make_url(conf.database.connection).render_as_string(hide_password=True)
-    try:
-        wrong = migrate.missing(database)
-        others = [] if wrong or not database.is_sqlite else _other_hosts(database, conf.host)
-    except (DatabaseError, sa.exc.SQLAlchemyError) as exc:
-        raise CannotServe(
-            f"the database {shown} does not answer: {exc}; see [database] connection"
-        ) from exc
+    wrong = migrate.missing(database)
+    others = [] if wrong or not database.is_sqlite else _other_hosts(database, conf.host)
     if wrong:
         raise CannotServe(
             f"{wrong} ({shown}): run `zun-db-manage upgrade` with the same configuration"
