@@ -27,6 +27,7 @@ from zun.api.policies.enforcer import Enforcer
 from zun.cmd import credentials, init, keys, wiring
 from zun.cmd.metrics import serve_metrics
 from zun.cmd.streams import streams_of, told_to
+from zun.cmd.wsproxy import Unusable, proxy_of
 from zun.conf import ConfigError, load
 from zun.drivers.docker import DockerImages, DockerNetworks, DockerRuntime, Engine
 from zun.drivers.files import FileVolumes
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return init.run(conf, args)
     try:
         return serve(conf)
-    except (AlreadyRunning, credentials.CredentialsError, OSError) as exc:
+    except (AlreadyRunning, credentials.CredentialsError, Unusable, OSError) as exc:
         print(f"zun-standalone: {exc}", file=sys.stderr)
         return 1
 
@@ -141,9 +142,12 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     metrics = serve_metrics(conf, house)
+    proxy = proxy_of(conf, house.db, house.metrics.registry)
     house.start()
     if streams is not None:
         streams.start()
+    if proxy is not None:
+        proxy.start()
     server.start()
     LOG.info("serving on http://%s:%d, state in %s", conf.api.host_ip, conf.api.port, state)
     stop.wait()
@@ -151,6 +155,8 @@ def serve(
     server.stop()
     if streams is not None:
         streams.stop(min(_STREAMS_END, conf.compute.graceful_shutdown_timeout + 1))
+    if proxy is not None:
+        proxy.stop(min(_STREAMS_END, conf.compute.graceful_shutdown_timeout + 1))
     metrics()
     ended = house.stop(conf.compute.graceful_shutdown_timeout)
     LOG.info("stopped" if ended else "stopped with steps in flight: the next start resumes them")

@@ -1,0 +1,215 @@
+"""`zun-wsproxy`: interactive sessions for users' clients, by tokens, to the agents of all hosts."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import resource
+import signal
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from oslo_config import cfg
+from oslo_log import log as oslo_log
+from prometheus_client import CollectorRegistry, start_http_server
+
+from zun.conf import ConfigError, load
+from zun.store import migrate
+from zun.store.database import Database
+from zun.work.clock import utcnow
+from zun.wsproxy.server import ProxyServer
+from zun.wsproxy.settings import ProxySettings
+
+LOG = logging.getLogger(__name__)
+
+_DESCRIPTION = """\
+Relays interactive sessions - attach and exec - between users' clients and the agents of the hosts. Needs the database
+([database] connection) and reaches the agents; knows no engine and no identity service. Any number may run.
+
+SIGHUP reads the certificate again; SIGTERM tells the clients, and ends.
+"""
+
+#: Seconds in which sessions are brought to an end.
+_END = 5
+
+#: File descriptors besides those of sessions: the database, the log, what waits to be a session.
+_SPARE = 1000
+
+
+class Unusable(Exception):
+    """What is configured can't be; the text says why and what to do."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0, or 1 with the cause on stderr."""
+    args = _parser().parse_args(argv)
+    try:
+        conf = load(args.config_file or None, prog="zun-wsproxy")
+        oslo_log.setup(conf, "zun")
+        return serve(conf)
+    except (ConfigError, Unusable, OSError) as exc:
+        print(f"zun-wsproxy: {exc}", file=sys.stderr)
+        return 1
+
+
+def serve(conf: cfg.ConfigOpts) -> int:
+    """Serves until SIGTERM or SIGINT. Raises Unusable, OSError."""
+    database = Database(conf.database.connection)
+    at, newest = migrate.current(database), migrate.head()
+    if at != newest:
+        raise Unusable(
+            f"the database's schema is at {at}, not at {newest}: run zun-db-manage upgrade"
+        )
+    registry = CollectorRegistry()
+    tls = tls_of(conf)
+    server = make_proxy(conf, database, registry, tls=tls, each=2)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: reload_certificate(conf, tls))
+    end_metrics = _serve_metrics(conf, registry)
+    server.start()
+    LOG.info("serving")
+    stop.wait()
+    LOG.info("stopping: sessions are ended")
+    server.stop(_END)
+    end_metrics()
+    database.close()
+    logging.shutdown()
+    return 0
+
+
+def proxy_of(conf: cfg.ConfigOpts, db: Database, registry: CollectorRegistry) -> ProxyServer | None:
+    """The proxy within another process, bound and not started; None where it is switched off.
+
+    Raises Unusable; OSError: the address can't be had.
+    """
+    if not conf.websocket_proxy.enabled:
+        return None
+    return make_proxy(conf, db, registry, tls=tls_of(conf), each=4)
+
+
+def make_proxy(
+    conf: cfg.ConfigOpts,
+    db: Database,
+    registry: CollectorRegistry,
+    *,
+    tls: ssl.SSLContext | None,
+    each: int,
+) -> ProxyServer:
+    """The proxy as configured, bound and not started; `each`: file descriptors of one session.
+
+    Raises Unusable; OSError: the address can't be had.
+    """
+    own = conf.websocket_proxy
+    if own.ssl_only and tls is None:
+        raise Unusable("[websocket_proxy] ssl_only is set, and cert is not: name the certificate")
+    base = str(own.base_url or "")
+    settings = ProxySettings(
+        secure=base.startswith("wss:") if base else tls is not None,
+        allowed_origins=frozenset(str(host).lower() for host in own.allowed_origins),
+        frame_ancestors=tuple(own.frame_ancestors),
+        max_sessions=descriptors_for(own.max_sessions, each),
+    )
+    try:
+        server = ProxyServer(
+            db, settings, registry, utcnow, host=own.wsproxy_host, port=own.wsproxy_port, tls=tls
+        )
+    except OSError as exc:
+        raise OSError(
+            f"interactive sessions can't be served on {own.wsproxy_host}:{own.wsproxy_port} ({exc.strerror}); "
+            "set [websocket_proxy] wsproxy_port, or enabled = false in zun-standalone"
+        ) from exc
+    scheme = "ws" if tls is None else "wss"
+    LOG.info("interactive sessions on %s://%s:%d", scheme, own.wsproxy_host, server.port)
+    return server
+
+
+def tls_of(conf: cfg.ConfigOpts) -> ssl.SSLContext | None:
+    """What clients are met with; None without a certificate. Raises Unusable."""
+    if not conf.websocket_proxy.cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(conf, context)
+    return context
+
+
+def reload_certificate(conf: cfg.ConfigOpts, context: ssl.SSLContext | None) -> None:
+    """Reads the certificate again, for connections to come; one that is wrong is logged, and the old one stays."""
+    if context is None:
+        return
+    try:
+        _load(conf, context)
+    except Unusable as exc:
+        LOG.error("%s; the certificate read before stays", exc)
+    else:
+        LOG.info("the certificate was read again")
+
+
+def _load(conf: cfg.ConfigOpts, context: ssl.SSLContext) -> None:
+    cert, key = conf.websocket_proxy.cert, conf.websocket_proxy.key
+    try:
+        # Into one to throw away first: a key that fits no certificate would spoil the one in use.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key or None)
+        context.load_cert_chain(cert, key or None)
+    except (OSError, ssl.SSLError) as exc:
+        raise Unusable(f"[websocket_proxy] cert, key: {cert}, {key or 'no key'}: {exc}") from exc
+
+
+def descriptors_for(sessions: int, each: int) -> int:
+    """How many of `sessions` there may be at `each` descriptors; the process's limit is raised for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = sessions * each + _SPARE
+    if soft < wanted:
+        soft = min(wanted, hard) if hard != resource.RLIM_INFINITY else wanted
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    possible = max(1, min(sessions, (soft - _SPARE) // each))
+    if possible < sessions:
+        LOG.warning(
+            "at most %d interactive sessions, not %d: the process may have %d files open (LimitNOFILE of systemd)",
+            possible, sessions, soft,
+        )  # fmt: skip
+    return possible
+
+
+def _serve_metrics(conf: cfg.ConfigOpts, registry: CollectorRegistry) -> Callable[[], None]:
+    if not conf.metrics.enabled:
+        return lambda: None
+    port = conf.websocket_proxy.metrics_port
+    try:
+        server, thread = start_http_server(port, conf.metrics.host_ip, registry)
+    except OSError as exc:
+        raise OSError(
+            f"/metrics can't listen on {conf.metrics.host_ip}:{port} ({exc.strerror}); "
+            "set [websocket_proxy] metrics_port, or [metrics] enabled = false"
+        ) from exc
+    LOG.info("metrics on http://%s:%d/metrics", conf.metrics.host_ip, server.server_port)
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+    return end
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zun-wsproxy",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=version("zun-successor"))
+    parser.add_argument(
+        "--config-file", action="append", metavar="FILE",
+        help="configuration file; may be given several times (default: /etc/zun/zun.conf if there is one)",
+    )  # fmt: skip
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
