@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
+import socket
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
+from subprocess import Popen
 from typing import Any
 from urllib.parse import urlencode
 
 from prometheus_client import CollectorRegistry
 from tests.support import rows
 from tests.support.house import PATIENCE, eventually
+from tests.support.service import free_port
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -26,6 +32,7 @@ from zun.model.lifecycle import Status
 from zun.model.session import Session, StreamKind, Why, agent_path, digest_of
 from zun.store import containers, hosts, sessions, tickets
 from zun.store.database import Database
+from zun.work.clock import utcnow
 from zun.wsproxy.server import ProxyServer
 from zun.wsproxy.settings import ProxySettings
 
@@ -126,13 +133,15 @@ class FakeAgent:
 
 @dataclass
 class Proxied:
-    """A proxy, an agent, and a container that runs on its host."""
+    """A proxy, an agent, and a container that runs on its host. `server` is None where it is another process."""
 
     db: Database
     agent: FakeAgent
-    server: ProxyServer
-    registry: CollectorRegistry
+    port: int
     uuid: str
+    issued: datetime
+    server: ProxyServer | None = None
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     now: list[datetime] = field(default_factory=lambda: [rows.NOW])
 
     def session(self, **changes: Any) -> Session:
@@ -145,14 +154,15 @@ class Proxied:
             user_id="u",
             host="host-1",
             tty=True,
-            issued_at=rows.NOW,
-            expires_at=rows.NOW + timedelta(seconds=60),
+            issued_at=self.issued,
+            expires_at=self.issued + timedelta(seconds=60),
         )
         return replace(one, **changes)
 
-    def token(self, **changes: Any) -> str:
+    def token(self, expires_in: int = 60, **changes: Any) -> str:
         """One newly issued, for an exec: those for attaches make each other void."""
-        changes = {"kind": StreamKind.EXEC, "exec_id": EXEC, **changes}
+        expires = self.issued + timedelta(seconds=expires_in)
+        changes = {"kind": StreamKind.EXEC, "exec_id": EXEC, "expires_at": expires, **changes}
         with self.db.write(durable=False) as conn:
             return sessions.issue(conn, self.session(**changes))
 
@@ -162,7 +172,7 @@ class Proxied:
 
     def url(self, token: str | None = None, path: str = "/") -> str:
         """A URL that opens a session."""
-        return f"ws://127.0.0.1:{self.server.port}{path}?{self.query(token or self.token())}"
+        return f"ws://127.0.0.1:{self.port}{path}?{self.query(token or self.token())}"
 
     def connect(
         self,
@@ -192,15 +202,14 @@ class Proxied:
 
     def idle(self) -> None:
         """Waits until no session is left, here and at the agent."""
-        eventually(lambda: not self.agent.open and not self.server._relays, "all sessions end")
+        eventually(lambda: not self.agent.open, "all sessions end")
+        eventually(lambda: not self.server or not self.server._relays, "all are counted")
         eventually(lambda: not self.count("zun_sessions_waiting"), "the lobby is empty")
 
 
 @contextmanager
-def proxied(
-    db: Database, settings: ProxySettings | None = None, **kwargs: Any
-) -> Iterator[Proxied]:
-    """A proxy with an agent, on a migrated database, until the block ends."""
+def running_container(db: Database) -> Iterator[tuple[FakeAgent, str]]:
+    """A host with an agent, and the uuid of a container that runs there."""
     host = rows.host("host-1")
     agent = FakeAgent(db, host.uuid)
     row = rows.container(status=Status.RUNNING, host="host-1")
@@ -208,17 +217,71 @@ def proxied(
         hosts.register(conn, host, rows.NOW)
         hosts.set_stream_address(conn, "host-1", agent.address)
         containers.insert(conn, row)
-    registry = CollectorRegistry()
-    now = [rows.NOW]
-    server = ProxyServer(
-        db, settings or ProxySettings(), registry, lambda: now[0], host="127.0.0.1", port=0, **kwargs
-    )  # fmt: skip
-    server.start()
     try:
-        yield Proxied(db, agent, server, registry, row.uuid, now)
+        yield agent, row.uuid
     finally:
-        server.stop(PATIENCE)
         agent.close()
+
+
+@contextmanager
+def proxied(
+    db: Database, settings: ProxySettings | None = None, **kwargs: Any
+) -> Iterator[Proxied]:
+    """A proxy with an agent, on a migrated database, until the block ends."""
+    registry, now = CollectorRegistry(), [rows.NOW]
+    with running_container(db) as (agent, uuid):
+        server = ProxyServer(
+            db, settings or ProxySettings(), registry, lambda: now[0], host="127.0.0.1", port=0, **kwargs
+        )  # fmt: skip
+        server.start()
+        try:
+            yield Proxied(db, agent, server.port, uuid, rows.NOW, server, registry, now)
+        finally:
+            server.stop(PATIENCE)
+
+
+@contextmanager
+def proxy_process(
+    db: Database, folder: Path, *, files: tuple[int, int] | None = None, **options: Any
+) -> Iterator[tuple[Proxied, Popen[bytes]]]:
+    """The same with `zun-wsproxy` in a process of its own; `options` of [websocket_proxy].
+
+    files: how many it may have open, and how far it may raise that itself.
+    """
+    own = {"wsproxy_port": free_port(), "metrics_port": 0, **options}
+    config = folder / "wsproxy.conf"
+    lines = "".join(f"{name} = {value}\n" for name, value in own.items())
+    config.write_text(f"[database]\nconnection = {db.url}\n[websocket_proxy]\n{lines}")
+    command = [sys.executable, "-m", "zun.cmd.wsproxy", "--config-file", str(config)]
+    if files is not None:
+        command = ["prlimit", f"--nofile={files[0]}:{files[1]}", *command]
+    log = folder / "wsproxy.log"
+    with running_container(db) as (agent, uuid), log.open("wb") as out:
+        process = Popen(command, stdout=out, stderr=out)
+        try:
+            made = Proxied(db, agent, int(own["wsproxy_port"]), uuid, utcnow())
+            eventually(lambda: _listens(made.port) or process.poll() is not None, f"see {log}")
+            assert process.poll() is None, log.read_text()
+            yield made, process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait(PATIENCE)
+
+
+@contextmanager
+def many_files() -> Iterator[None]:
+    """This process may have as many files open as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE):
+        return True
+    return False
 
 
 def read_until(ws: ClientConnection, wanted: bytes) -> bytes:

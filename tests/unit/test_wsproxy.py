@@ -6,7 +6,6 @@ import json
 import logging
 import socket
 import ssl
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from tests.support import rows
+from tests.support.certificates import self_signed
 from tests.support.house import PATIENCE, eventually
 from tests.support.proxying import EXEC, Proxied, proxied, read_until, says, told
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -56,7 +56,7 @@ def closed(ws: ClientConnection) -> tuple[int, str]:
 
 def get(proxy: Proxied, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
     """A plain GET: status, body, headers."""
-    url = f"http://127.0.0.1:{proxy.server.port}{path}"
+    url = f"http://127.0.0.1:{proxy.port}{path}"
     request = urllib.request.Request(
         url, headers={k.replace("_", "-"): v for k, v in headers.items()}
     )
@@ -89,7 +89,7 @@ def test_what_is_typed_reaches_the_agent_and_what_it_prints_comes_back(proxy: Pr
 
 def test_an_attach_names_no_exec_and_brings_its_limits(proxy: Proxied) -> None:
     token = proxy.token(kind=StreamKind.ATTACH, exec_id=None, session_limit=7, idle_limit=5)
-    url = f"ws://127.0.0.1:{proxy.server.port}/any/prefix?token={token}&uuid={proxy.uuid}"
+    url = f"ws://127.0.0.1:{proxy.port}/any/prefix?token={token}&uuid={proxy.uuid}"
     with proxy.connect(url) as ws:
         ws.send(b"x")
         assert ws.recv(timeout=PATIENCE) == b"x"
@@ -139,7 +139,7 @@ def test_an_expired_token(proxy: Proxied) -> None:
 )
 def test_another_container_exec_or_token(proxy: Proxied, changes: dict[str, str]) -> None:
     query = proxy.query(**{"token": proxy.token(), **changes})
-    url = f"ws://127.0.0.1:{proxy.server.port}/?{query}"
+    url = f"ws://127.0.0.1:{proxy.port}/?{query}"
     status, reason = refused(proxy, url)
     assert status == 403
     assert reason == "This link opens no session. Ask for a new one: attach or execute again."
@@ -180,7 +180,7 @@ def test_forged_origins(proxy: Proxied) -> None:
     token = proxy.token()
     upgrade = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
     for host, status in (("evil.example.com", b" 403 "), ("127.0.0.1:1", b" 101 ")):
-        with socket.create_connection(("127.0.0.1", proxy.server.port), PATIENCE) as sock:
+        with socket.create_connection(("127.0.0.1", proxy.port), PATIENCE) as sock:
             head = f"GET /?{proxy.query(token)} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://127.0.0.1\r\n{upgrade}"
             sock.sendall(f"{head}Sec-WebSocket-Version: 13\r\n\r\n".encode())
             assert status in sock.recv(4096).split(b"\r\n")[0]
@@ -194,7 +194,7 @@ def test_a_handshake_that_is_none_costs_no_token(proxy: Proxied) -> None:
     token = proxy.token()
     for extra in ("", "Sec-WebSocket-Key: short\r\n", "Sec-WebSocket-Version: 12\r\n"):
         head = f"GET /?{proxy.query(token)} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-        with socket.create_connection(("127.0.0.1", proxy.server.port), PATIENCE) as sock:
+        with socket.create_connection(("127.0.0.1", proxy.port), PATIENCE) as sock:
             sock.sendall(f"{head}{extra}\r\n".encode())
             assert b"400" in sock.recv(4096).split(b"\r\n")[0]
     with proxy.connect(proxy.url(token)):
@@ -244,7 +244,7 @@ def test_the_page_is_served(proxy: Proxied) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE", "OPTIONS"])
 def test_other_methods(proxy: Proxied, method: str) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.server.port), PATIENCE) as sock:
+    with socket.create_connection(("127.0.0.1", proxy.port), PATIENCE) as sock:
         sock.sendall(f"{method} /console/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert b" 405 " in sock.recv(4096).split(b"\r\n")[0]
 
@@ -363,6 +363,7 @@ def test_an_agent_that_goes_away(proxy: Proxied) -> None:
 
 
 def test_when_the_proxy_stops_its_clients_are_told(proxy: Proxied) -> None:
+    assert proxy.server is not None
     with proxy.connect() as ws, proxy.connect(subprotocols=("zun.console.v1",)) as console:
         ender = threading.Thread(target=proxy.server.stop, args=(PATIENCE,))
         ender.start()
@@ -413,14 +414,7 @@ def test_the_log_tells_of_sessions_and_never_of_tokens_or_data(
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost, with its key, that is its own CA."""
-    path = tmp_path_factory.mktemp("tls") / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", path, "-out", f"{path}.crt"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls") / "cert.pem")
 
 
 def test_sessions_over_tls(db: Database, certificate: Path) -> None:

@@ -36,7 +36,7 @@ SIGHUP reads the certificate again; SIGTERM tells the clients, and ends.
 _END = 5
 
 #: File descriptors besides those of sessions: the database, the log, what waits to be a session.
-_SPARE = 1000
+_SPARE = ProxySettings().max_waiting + 500
 
 
 class Unusable(Exception):

@@ -29,33 +29,46 @@ _LIFE = (
 
 
 class Lobby:
-    """Holds `most` connections; one more, and the one that has waited longest is dropped: an honest client is through
-    in a moment, so it is never the one."""
+    """Holds `most` connections. When it is full, the one that has been silent for longest makes room for the next: an
+    honest client asks in a moment, so it is never the one."""
 
     def __init__(self, most: int, metrics: ProxyMetrics) -> None:
         self._most = most
         self._metrics = metrics
-        self._waiting: dict[Visitor, None] = {}  # oldest first
+        # In the order they came.
+        self._silent: dict[Visitor, None] = {}
+        self._asking: dict[Visitor, None] = {}
 
     def enter(self, visitor: Visitor) -> None:
         """One has connected."""
-        if len(self._waiting) >= self._most:
-            oldest = next(iter(self._waiting))
-            self.leave(oldest)
-            self.drop(oldest, "crowded")
-        self._waiting[visitor] = None
-        self._metrics.waiting.set(len(self._waiting))
+        if len(self._silent) + len(self._asking) >= self._most:
+            out = next(iter(self._silent), visitor)
+            self.leave(out)
+            self.drop(out, "crowded")
+            if out is visitor:
+                return
+        self._silent[visitor] = None
+        self._count()
+
+    def ask(self, visitor: Visitor) -> None:
+        """Its request has come whole."""
+        if visitor in self._silent:
+            del self._silent[visitor]
+            self._asking[visitor] = None
 
     def leave(self, visitor: Visitor) -> None:
         """It has become a session, or gone."""
-        if visitor in self._waiting:
-            del self._waiting[visitor]
-            self._metrics.waiting.set(len(self._waiting))
+        self._silent.pop(visitor, None)
+        self._asking.pop(visitor, None)
+        self._count()
 
     def clear(self) -> None:
         """All go."""
-        for visitor in list(self._waiting):
+        for visitor in [*self._silent, *self._asking]:
             self.drop(visitor, "stopping")
+
+    def _count(self) -> None:
+        self._metrics.waiting.set(len(self._silent) + len(self._asking))
 
     def drop(self, visitor: Visitor, why: str) -> None:
         """Ends a connection without a word."""
@@ -99,6 +112,11 @@ class Visitor(ServerConnection):
         super().data_received(data)
         if cast(asyncio.WriteTransport, self.transport).get_write_buffer_size() > _UNSENT:
             self._lobby.drop(self, "unread")
+
+    def process_event(self, event: Any) -> None:
+        if self.request is None:
+            self._lobby.ask(self)
+        super().process_event(event)
 
     def admitted(self) -> None:
         """It is a session from now on."""

@@ -22,6 +22,7 @@ _FILES: dict[str, tuple[str, str]] = {
     "": ("index.html", _HTML),
     "console.js": ("console.js", _SCRIPT),
     "console.css": ("console.css", _STYLE),
+    "icon.svg": ("icon.svg", "image/svg+xml"),
     "xterm.js": ("vendor/xterm.js", _SCRIPT),
     "xterm.css": ("vendor/xterm.css", _STYLE),
     "addon-fit.js": ("vendor/addon-fit.js", _SCRIPT),
@@ -47,7 +48,7 @@ class Pages:
         self._headers = {
             # The terminal sets its colours and sizes in a style element: no other inline thing is let in.
             "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-            f"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}",
+            f"connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}",
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",
             "Cross-Origin-Opener-Policy": "same-origin",

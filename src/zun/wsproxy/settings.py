@@ -16,4 +16,4 @@ class ProxySettings:
     allowed_origins: frozenset[str] = frozenset()
     frame_ancestors: tuple[str, ...] = ()
     max_sessions: int = 1000
-    max_waiting: int = 500
+    max_waiting: int = 2000
