@@ -19,6 +19,7 @@ from bench.figures import Report
 from bench.footprint import footprint
 from bench.house import engine, say
 from bench.reads import reads
+from bench.sessions import sessions
 
 BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "create": sequential,
@@ -26,6 +27,7 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "death": death,
     "reads": reads,
     "footprint": footprint,
+    "sessions": sessions,
 }
 
 _DESCRIPTION = """\
@@ -42,6 +44,7 @@ benchmarks:
   death      a container dies behind our back -> the API shows it, and the engine's own event
   reads      a list of 1,000 out of 10,000 rows, and one row, and a bare Falcon handler of the same size
   footprint  memory idle and with 50 containers; time from start to healthy
+  sessions   keystrokes and bulk output through proxy and agent, and the engine's own socket; a thousand idle sessions
 """
 
 
