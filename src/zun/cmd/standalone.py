@@ -27,7 +27,7 @@ from zun.api.policies.enforcer import Enforcer
 from zun.cmd import credentials, init, keys, wiring
 from zun.cmd.metrics import serve_metrics
 from zun.cmd.streams import streams_of, told_to
-from zun.cmd.wsproxy import Unusable, proxy_of
+from zun.cmd.wsproxy import Unusable, proxy_of, reload_on_hangup
 from zun.conf import ConfigError, load
 from zun.drivers.docker import DockerImages, DockerNetworks, DockerRuntime, Engine
 from zun.drivers.files import FileVolumes
@@ -148,6 +148,7 @@ def serve(
         streams.start()
     if proxy is not None:
         proxy.start()
+        reload_on_hangup(conf, proxy)
     server.start()
     LOG.info("serving on http://%s:%d, state in %s", conf.api.host_ip, conf.api.port, state)
     stop.wait()

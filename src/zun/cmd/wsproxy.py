@@ -10,6 +10,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 
 from oslo_config import cfg
@@ -64,12 +65,11 @@ def serve(conf: cfg.ConfigOpts) -> int:
             f"the database's schema is at {at}, not at {newest}: run zun-db-manage upgrade"
         )
     registry = CollectorRegistry()
-    tls = tls_of(conf)
-    server = make_proxy(conf, database, registry, tls=tls, each=2)
+    server = make_proxy(conf, database, registry, each=2)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    signal.signal(signal.SIGHUP, lambda *_: reload_certificate(conf, tls))
+    reload_on_hangup(conf, server)
     end_metrics = _serve_metrics(conf, registry)
     server.start()
     LOG.info("serving")
@@ -89,7 +89,7 @@ def proxy_of(conf: cfg.ConfigOpts, db: Database, registry: CollectorRegistry) ->
     """
     if not conf.websocket_proxy.enabled:
         return None
-    return make_proxy(conf, db, registry, tls=tls_of(conf), each=4)
+    return make_proxy(conf, db, registry, each=4)
 
 
 def make_proxy(
@@ -97,7 +97,6 @@ def make_proxy(
     db: Database,
     registry: CollectorRegistry,
     *,
-    tls: ssl.SSLContext | None,
     each: int,
 ) -> ProxyServer:
     """The proxy as configured, bound and not started; `each`: file descriptors of one session.
@@ -105,6 +104,7 @@ def make_proxy(
     Raises Unusable; OSError: the address can't be had.
     """
     own = conf.websocket_proxy
+    tls = _tls(conf)
     if own.ssl_only and tls is None:
         raise Unusable("[websocket_proxy] ssl_only is set, and cert is not: name the certificate")
     base = str(own.base_url or "")
@@ -128,7 +128,7 @@ def make_proxy(
     return server
 
 
-def tls_of(conf: cfg.ConfigOpts) -> ssl.SSLContext | None:
+def _tls(conf: cfg.ConfigOpts) -> ssl.SSLContext | None:
     """What clients are met with; None without a certificate. Raises Unusable."""
     if not conf.websocket_proxy.cert:
         return None
@@ -138,12 +138,18 @@ def tls_of(conf: cfg.ConfigOpts) -> ssl.SSLContext | None:
     return context
 
 
-def reload_certificate(conf: cfg.ConfigOpts, context: ssl.SSLContext | None) -> None:
-    """Reads the certificate again, for connections to come; one that is wrong is logged, and the old one stays."""
-    if context is None:
-        return
+def reload_on_hangup(conf: cfg.ConfigOpts, server: ProxyServer) -> None:
+    """On SIGHUP the certificate is read again, for connections to come. To be called in the main thread."""
+    tls = server.tls
+    if tls is not None:
+        signal.signal(signal.SIGHUP, lambda *_: server.soon(partial(_reload, conf, tls)))
+    else:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _reload(conf: cfg.ConfigOpts, tls: ssl.SSLContext) -> None:
     try:
-        _load(conf, context)
+        _load(conf, tls)
     except Unusable as exc:
         LOG.error("%s; the certificate read before stays", exc)
     else:

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
@@ -68,7 +68,7 @@ class ProxyServer:
         self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         self.port: int = self._socket.getsockname()[1]
         self._settings = settings
-        self._tls = tls
+        self.tls = tls
         self._queries = ThreadPoolExecutor(_QUERY_THREADS, thread_name_prefix="wsproxy-query")
         self._metrics = ProxyMetrics(registry)
         self._lobby = Lobby(settings.max_waiting, self._metrics)
@@ -95,6 +95,11 @@ class ProxyServer:
         """Whether it serves."""
         return self._thread.is_alive()
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Has something short done in the loop's thread."""
+        if self._loop is not None and self.alive:
+            self._loop.call_soon_threadsafe(call)
+
     def stop(self, seconds: float) -> None:
         """Ends within `seconds`: clients are told, with close code 1001."""
         loop, ending = self._loop, self._ending
@@ -118,11 +123,11 @@ class ProxyServer:
         # The library logs requests, which have tokens in them, at the level of debugging: never let it.
         library = logging.getLogger(f"{__name__}.websockets")
         library.setLevel(logging.WARNING)
-        tls: dict[str, Any] = {"ssl_handshake_timeout": HEAD_SECONDS} if self._tls else {}
+        tls: dict[str, Any] = {"ssl_handshake_timeout": HEAD_SECONDS} if self.tls else {}
         async with serve(
             self._session,
             sock=self._socket,
-            ssl=self._tls,
+            ssl=self.tls,
             backlog=_BACKLOG,
             process_request=self._judge,
             select_subprotocol=_choose,
