@@ -24,8 +24,6 @@ from zun.model.names import runtime_name
 SOCKET = "/var/run/docker.sock"
 ECHO_MS = 3.0  # median overhead of a keystroke
 _PATIENCE = 60.0
-#: A keystroke and its echo, and the one that takes it back.
-_KEYS = ((b"x", 1), (b"\x7f", 3))
 
 
 class Raw:
@@ -132,7 +130,14 @@ def sessions(report: Report, quick: bool) -> None:
 
 def _shell(api: Api) -> str:
     """A container whose main process reads what is typed."""
-    wish = {"image": IMAGE, "command": ["cat"], "interactive": True, "cpu": 1, "memory": "256"}
+    wish = {
+        "image": IMAGE,
+        "command": ["cat"],
+        "interactive": True,
+        "tty": True,
+        "cpu": 1,
+        "memory": "256",
+    }
     uuid = str(api.ask("POST", "/v1/containers/?run=true", wish)["uuid"])
     api.until(uuid, "Running")
     return uuid
@@ -171,16 +176,18 @@ def _echo(report: Report, api: Api, uuid: str, rounds: int) -> None:
 
 
 def _strokes(stream: Stream, count: int) -> list[float]:
-    """Milliseconds from a key to its echo."""
+    """Milliseconds from a key to its echo, which is the terminal's own; each line is ended, and read by `cat`."""
     taken = []
-    for turn in range(count):
-        key, length = _KEYS[turn % 2]
+    for _ in range(count):
         begun = time.perf_counter()
-        stream.type(key)
-        came = 0
-        while came < length:
-            came += len(stream.read())
+        stream.type(b"x")
+        if stream.read() != b"x":
+            raise RuntimeError("something else than the echo came")
         taken.append((time.perf_counter() - begun) * 1000)
+        stream.type(b"\r")
+        came = b""
+        while came != b"\r\nx\r\n":
+            came += stream.read()
     return taken
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from selenium.webdriver import Chrome, Keys
-from tests.support.browser import chromium
+from tests.support.browser import Page, chromium
 from tests.support.house import eventually
 from tests.support.proxying import Proxied, proxied, says
 
@@ -33,58 +32,25 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
         yield driver
 
 
-class Page:
-    """What somebody before it sees and does."""
+class Links(Page):
+    """With links to the proxy under test."""
 
     def __init__(self, browser: Chrome, proxy: Proxied) -> None:
-        self.browser = browser
+        super().__init__(browser)
         self.proxy = proxy
 
-    def open(self, token: str, path: str = "/console/", **changes: str) -> None:
-        self.browser.get(
-            f"http://127.0.0.1:{self.proxy.port}{path}?{self.proxy.query(token, **changes)}"
+    def follow(self, token: str, **changes: str) -> None:
+        """Opens a console's link."""
+        self.open(
+            f"http://127.0.0.1:{self.proxy.port}/console/?{self.proxy.query(token, **changes)}"
         )
-
-    def run(self, script: str) -> Any:
-        return self.browser.execute_script(script)  # type: ignore[no-untyped-call]
-
-    @property
-    def state(self) -> str:
-        return str(self.run("return document.body.dataset.state"))
-
-    @property
-    def screen(self) -> str:
-        return str(self.run("return document.querySelector('.xterm-rows').innerText")).replace(
-            "\xa0", " "
-        )
-
-    @property
-    def notice(self) -> str:
-        return str(
-            self.run(
-                "const n = document.getElementById('notice'); return n.hidden ? '' : n.innerText"
-            )
-        )
-
-    def type(self, *keys: str) -> None:
-        self.browser.switch_to.active_element.send_keys(*keys)
-
-    def shows(self, text: str) -> None:
-        eventually(lambda: text in self.screen, f"{text!r} shows, not {self.screen!r}")
-
-    def becomes(self, state: str) -> None:
-        eventually(lambda: self.state == state, f"{state}, not {self.state}: {self.notice}")
-
-    def complaints(self) -> list[str]:
-        """What the browser logged: breaches of the page's policy for one."""
-        return [entry["message"] for entry in self.browser.get_log("browser")]
 
 
 @pytest.fixture
-def page(browser: Chrome, proxy: Proxied) -> Page:
+def page(browser: Chrome, proxy: Proxied) -> Links:
     browser.set_window_size(1000, 640)
     browser.get_log("browser")
-    return Page(browser, proxy)
+    return Links(browser, proxy)
 
 
 async def shell(wire: Wire) -> None:
@@ -97,9 +63,9 @@ async def shell(wire: Wire) -> None:
             await wire.send(DATA, frame.payload.replace(b"\r", b"\r\n"))
 
 
-def test_type_see_and_resize(page: Page) -> None:
+def test_type_see_and_resize(page: Links) -> None:
     page.proxy.agent.behave = shell
-    page.open(page.proxy.token())
+    page.follow(page.proxy.token())
     page.becomes("open")
     page.type("echo grüße 漢 😀", Keys.ENTER)
     page.shows("$ ")
@@ -112,7 +78,7 @@ def test_type_see_and_resize(page: Page) -> None:
     assert page.complaints() == []
 
 
-def test_a_long_paste_arrives_whole_and_in_order(page: Page) -> None:
+def test_a_long_paste_arrives_whole_and_in_order(page: Links) -> None:
     came = bytearray()
 
     async def swallow(wire: Wire) -> None:
@@ -122,7 +88,7 @@ def test_a_long_paste_arrives_whole_and_in_order(page: Page) -> None:
                 await wire.send(DATA, b"\r\x1b[K%d" % len(came))
 
     page.proxy.agent.behave = swallow
-    page.open(page.proxy.token())
+    page.follow(page.proxy.token())
     page.becomes("open")
     text = "".join(f"{n:07d} " for n in range(40_000))
     page.run(
@@ -135,41 +101,41 @@ def test_a_long_paste_arrives_whole_and_in_order(page: Page) -> None:
     assert bytes(came).decode() == text
 
 
-def test_what_is_no_text_does_no_harm(page: Page) -> None:
+def test_what_is_no_text_does_no_harm(page: Links) -> None:
     page.proxy.agent.behave = says(b"\xff\xfe\x00\x80<b>&amp;</b>\x1b]0;<script>\x07 end", end=None)
-    page.open(page.proxy.token())
+    page.follow(page.proxy.token())
     page.shows("<b>&amp;</b> end")
     page.becomes("ended")
 
 
-def test_a_link_is_spent(page: Page) -> None:
+def test_a_link_is_spent(page: Links) -> None:
     page.proxy.agent.behave = says(b"once", end=End(why=Why.EXITED, exit_code=3))
     token = page.proxy.token()
-    page.open(token)
+    page.follow(token)
     page.becomes("ended")
     assert "Session ended" in page.notice and "Exit code 3." in page.notice
-    page.open(token)
+    page.follow(token)
     page.becomes("refused")
     assert "This link is spent" in page.notice
     assert "Open a new console from" in page.notice
     assert f"openstack appcontainer exec --interactive {page.proxy.uuid} sh" in page.notice
 
 
-def test_a_connection_that_is_lost_is_told(page: Page) -> None:
+def test_a_connection_that_is_lost_is_told(page: Links) -> None:
     page.proxy.agent.behave = says(b"half", end=None)
-    page.open(page.proxy.token())
+    page.follow(page.proxy.token())
     page.becomes("ended")
     assert "The connection was lost" in page.notice
     assert "Open a new console from" in page.notice
 
 
-def test_the_agent_comes_back_and_the_page_tries_again(page: Page) -> None:
+def test_the_agent_comes_back_and_the_page_tries_again(page: Links) -> None:
     page.proxy.agent.behave = shell
     with page.proxy.db.write() as conn:
         from zun.store import hosts
 
         hosts.set_stream_address(conn, "host-1", None)
-    page.open(page.proxy.token())
+    page.follow(page.proxy.token())
     page.becomes("waiting")
     eventually(lambda: "Trying again" in str(page.run("return document.body.innerText")))
     with page.proxy.db.write() as conn:
@@ -177,21 +143,21 @@ def test_the_agent_comes_back_and_the_page_tries_again(page: Page) -> None:
     page.becomes("open")
 
 
-def test_links_that_are_none(page: Page) -> None:
-    page.browser.get(f"http://127.0.0.1:{page.proxy.port}/console/")
+def test_links_that_are_none(page: Links) -> None:
+    page.open(f"http://127.0.0.1:{page.proxy.port}/console/")
     page.becomes("refused")
     assert "needs a link" in page.notice
-    page.open("B" * 43)
+    page.follow("B" * 43)
     page.becomes("refused")
     assert "This link opens no session." in page.notice
-    page.open("B" * 43, uuid="x; rm -rf ~")
+    page.follow("B" * 43, uuid="x; rm -rf ~")
     assert "rm -rf" not in page.notice, "it is there to be copied into a shell"
 
 
-def test_an_attach_below_a_prefix(page: Page) -> None:
+def test_an_attach_below_a_prefix(page: Links) -> None:
     page.proxy.agent.behave = shell
     token = page.proxy.token(kind=StreamKind.ATTACH, exec_id=None)
-    page.browser.get(
+    page.open(
         f"http://127.0.0.1:{page.proxy.port}/zun/console/?token={token}&uuid={page.proxy.uuid}"
     )
     page.becomes("open")

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import pytest
+from selenium.webdriver import Keys
+from tests.support.browser import Page, chromium
 from tests.support.clients import Clients, Identity
-from tests.support.house import eventually
+from tests.support.house import PATIENCE, eventually
 from tests.support.images import NAME, ensure_busybox
 from tests.support.service import Service, free_port
 from tests.support.terminal import Terminal, terminal
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from zun.model.names import new_uuid, runtime_name
 
 pytestmark = pytest.mark.engine
 
 IMAGE = f"{NAME}:latest"
+
+#: Where a picture of the console page is written, for the documentation.
+SHOT = os.environ.get("ZUN_TEST_SCREENSHOT")
 OPENSTACK, ZUN = "openstack", "zun"
 
 
@@ -41,7 +53,7 @@ class Desk:
         """Name and uuid of an interactive container in which a shell runs."""
         name = f"sh-{new_uuid()[:8]}"
         body = {
-            "name": name, "image": IMAGE, "command": ["sh"], "interactive": True, "cpu": 0.5, "memory": 64,
+            "name": name, "image": IMAGE, "command": ["sh"], "interactive": True, "tty": True, "cpu": 0.5, "memory": 64,
         }  # fmt: skip
         status, made = self.service.ask("POST", "/v1/containers?run=true", body)
         assert status == 202, made
@@ -303,3 +315,126 @@ def test_who_is_refused_is_told_in_words(desk: Desk) -> None:
         assert seen.code() != 0
         assert b"interactive" in seen.screen
     desk.remove(made["uuid"])
+
+
+# ---- time goes by
+
+
+def test_ten_minutes_idle_do_no_harm_and_an_hour_ends_it(tmp_path: Path) -> None:
+    """The service's clock leaps: every timer in proxy and agent that is due within the time goes off."""
+    ensure = docker.APIClient(version="auto")
+    ensure_busybox(ensure)
+    service = Service(
+        tmp_path / "state",
+        options={
+            "api": {"auth_strategy": "noauth"},
+            "docker_network": {"subnet_pool": "10.203.240.0/20"},
+        },
+        command=(sys.executable, "-m", "tests.support.leaping"),
+    )
+    service.start()
+    endpoint = f"http://127.0.0.1:{service.port}/v1"
+    clients = Clients({"OS_AUTH_TYPE": "none", "OS_ENDPOINT": endpoint})
+    desk = Desk(service, clients, ensure, {OPENSTACK: ("appcontainer",)})
+    try:
+        name, uuid = desk.shell()
+        with desk.terminal("exec", "--interactive", name, "sh") as seen:
+            seen.see("connected to")
+            prompt(seen)
+            leap(service, 600)
+            prompt(seen)
+            for seconds in range(1200, 3600, 600):
+                leap(service, seconds)
+            prompt(seen)
+            for seconds in range(3600, 7800, 600):
+                leap(service, seconds)
+            assert seen.code() == 0
+        assert desk.status(uuid) == "Running"
+        assert "why=idle code=1008" in service.log.read_text()
+        desk.remove(uuid)
+    finally:
+        clients.close()
+        service.stop()
+        ensure.close()
+
+
+def leap(service: Service, seconds: int) -> None:
+    """Ten minutes, after which so many have gone by."""
+    os.kill(service.pid, signal.SIGUSR1)
+    eventually(lambda: f"leapt {seconds}" in service.log.read_text(), "the clock leaps")
+
+
+# ---- in the browser
+
+
+def test_a_console_in_the_browser(desk: Desk, tmp_path: Path) -> None:
+    _, uuid = desk.shell()
+    url = str(desk.service.ask("GET", f"/v1/containers/{uuid}/attach")[1])
+    head, _, query = url.replace("ws://", "http://").partition("?")
+    with chromium(tmp_path / "profile") as browser:
+        page = Page(browser)
+        page.open(f"{head}console/?{query}")
+        page.becomes("open")
+        page.type(Keys.ENTER, "echo sum-$((40+2)) grüße", Keys.ENTER)
+        page.shows("sum-42 grüße")
+        sized_in_browser(page)
+        before = page.size()
+        browser.set_window_size(700, 420)
+        eventually(lambda: page.size() != before)
+        sized_in_browser(page)
+        browser.set_window_size(1000, 560)
+        sized_in_browser(page)
+        page.type("clear; cd /; ls -l; top -b -n 1 | head -n 6; echo 'grüße, 漢字 ✓'", Keys.ENTER)
+        page.shows("漢字")
+        if SHOT:
+            browser.save_screenshot(SHOT)
+        page.type("exit 3", Keys.ENTER)
+        page.becomes("ended")
+        assert "Session ended" in page.notice and "Exit code 3." in page.notice
+        page.open(f"{head}console/?{query}")
+        page.becomes("refused")
+        assert "This link is spent" in page.notice
+        assert f"openstack appcontainer attach {uuid}" in page.notice
+        assert not [line for line in page.complaints() if "Content Security" in line]
+    desk.remove(uuid)
+
+
+def sized_in_browser(page: Page) -> None:
+    """Asks inside until the size has come through."""
+
+    def told() -> bool:
+        ready = f"{new_uuid()[:8]}"
+        page.type(f"clear; stty size; echo {ready[:4]}''{ready[4:]}", Keys.ENTER)
+        page.shows(ready)
+        rows, columns = page.size()
+        return f"{rows} {columns}" in page.screen
+
+    eventually(told, "the terminal inside has the window's size")
+
+
+# ---- as zun-ui does (contract 5.5)
+
+
+def test_the_dashboards_own_console(desk: Desk) -> None:
+    """A browser's WebSocket with the list `null`: text goes out, a carriage return first, and Blobs come in."""
+    _, uuid = desk.shell()
+    url = str(desk.service.ask("GET", f"/v1/containers/{uuid}/attach")[1])
+    host = urlsplit(url).hostname
+    with connect(
+        url, subprotocols=[Subprotocol("null")], origin=Origin(f"http://{host}"), proxy=None, ping_interval=None
+    ) as ws:  # fmt: skip
+        assert ws.subprotocol == "null"
+        ws.send("\r")
+        ws.send("echo from''-the-dashboard\r")
+        came = b""
+        while b"from-the-dashboard" not in came:
+            message = ws.recv(timeout=PATIENCE)
+            assert isinstance(message, bytes) and message
+            message.decode("utf-8", "strict")
+            came += message
+        status, _ = desk.service.ask("POST", f"/v1/containers/{uuid}/resize?h=31&w=99")
+        assert status == 200
+        ws.send("stty size\r")
+        while b"31 99" not in came:
+            came += ws.recv(timeout=PATIENCE, decode=False)
+    desk.remove(uuid)

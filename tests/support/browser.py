@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from tests.support.house import eventually
 
 HOW = "{} is not on the PATH. Install Debian's chromium and chromium-driver: apt-get install chromium chromium-driver"
 
@@ -38,3 +40,53 @@ def chromium(folder: Path) -> Iterator[Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+class Page:
+    """The console page, as somebody before it sees and does."""
+
+    def __init__(self, browser: Chrome) -> None:
+        self.browser = browser
+
+    def open(self, url: str) -> None:
+        self.browser.get(url)
+
+    def run(self, script: str) -> Any:
+        return self.browser.execute_script(script)  # type: ignore[no-untyped-call]
+
+    @property
+    def state(self) -> str:
+        return str(self.run("return document.body.dataset.state"))
+
+    @property
+    def screen(self) -> str:
+        return str(self.run("return document.querySelector('.xterm-rows').innerText")).replace(
+            "\xa0", " "
+        )
+
+    @property
+    def notice(self) -> str:
+        return str(
+            self.run(
+                "const n = document.getElementById('notice'); return n.hidden ? '' : n.innerText"
+            )
+        )
+
+    def type(self, *keys: str) -> None:
+        self.browser.switch_to.active_element.send_keys(*keys)
+
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the terminal that is shown."""
+        told = self.run("return document.getElementById('terminal').dataset.size")
+        rows, columns = str(told).split()
+        return int(rows), int(columns)
+
+    def shows(self, text: str) -> None:
+        eventually(lambda: text in self.screen, f"{text!r} shows, not {self.screen!r}")
+
+    def becomes(self, state: str) -> None:
+        eventually(lambda: self.state == state, f"{state}, not {self.state}: {self.notice}")
+
+    def complaints(self) -> list[str]:
+        """What the browser logged: breaches of the page's policy for one."""
+        return [entry["message"] for entry in self.browser.get_log("browser")]

@@ -382,6 +382,31 @@ def test_a_client_that_vanishes_ends_the_session_at_the_agent(proxy: Proxied) ->
     assert proxy.count("zun_sessions_ended_total", kind="exec", why="left") == 1
 
 
+def test_a_client_that_reads_nothing_for_too_long_is_given_up(db: Database) -> None:
+    async def flood(wire: Wire) -> None:
+        while True:
+            await wire.send(DATA, b"x" * 65536)
+
+    with proxied(db, ProxySettings(stall=0.2)) as proxy:
+        proxy.agent.behave = flood
+        with proxy.connect(max_queue=1, close_timeout=0.1):
+            proxy.idle()
+        assert proxy.count("zun_sessions_ended_total", kind="exec", why="stalled") == 1
+
+
+def test_a_peer_that_is_gone_is_found_out(proxy: Proxied) -> None:
+    """The kernel asks it; nothing of ours is sent to clients that can't take it."""
+    assert proxy.server is not None
+    with proxy.connect() as ws:
+        ws.send(b"x")
+        ws.recv(timeout=PATIENCE)
+        (relay,) = proxy.server._relays
+        sock = relay._ws.transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 300_000
+
+
 # ---- what the log says
 
 
@@ -396,7 +421,7 @@ def test_the_log_tells_of_sessions_and_never_of_tokens_or_data(
         assert ws.recv(timeout=PATIENCE) == b"a-password"
     refused(proxy, proxy.url(token))
     refused(proxy, proxy.url(spare), origin=Origin("http://evil"))
-    get(proxy, f"/?{proxy.query(spare)}")
+    get(proxy, f"/?{proxy.query(spare)}", X_Forwarded_For="10.1.2.3, 10.9.9.9")
     proxy.idle()
     lines = [record.getMessage() for record in caplog.records]
     (begins,) = [line for line in lines if line.startswith("session begins")]
@@ -404,6 +429,7 @@ def test_the_log_tells_of_sessions_and_never_of_tokens_or_data(
     (ended,) = [line for line in lines if line.startswith("session ended")]
     assert "why=left" in ended and "bytes_in=10" in ended and "bytes_out=10" in ended
     assert len([line for line in lines if line.startswith("session refused")]) == 3
+    assert [line for line in lines if "for=10.1.2.3, 10.9.9.9" in line]
     whole = caplog.text
     assert token not in whole and spare not in whole and "a-password" not in whole
 

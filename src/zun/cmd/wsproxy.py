@@ -17,6 +17,7 @@ from oslo_config import cfg
 from oslo_log import log as oslo_log
 from prometheus_client import CollectorRegistry, start_http_server
 
+from zun.cmd.tls import client_context
 from zun.conf import ConfigError, load
 from zun.store import migrate
 from zun.store.database import Database
@@ -85,7 +86,7 @@ def serve(conf: cfg.ConfigOpts) -> int:
 def proxy_of(conf: cfg.ConfigOpts, db: Database, registry: CollectorRegistry) -> ProxyServer | None:
     """The proxy within another process, bound and not started; None where it is switched off.
 
-    Raises Unusable; OSError: the address can't be had.
+    Raises Unusable, ConfigError; OSError: the address can't be had.
     """
     if not conf.websocket_proxy.enabled:
         return None
@@ -101,7 +102,7 @@ def make_proxy(
 ) -> ProxyServer:
     """The proxy as configured, bound and not started; `each`: file descriptors of one session.
 
-    Raises Unusable; OSError: the address can't be had.
+    Raises Unusable, ConfigError; OSError: the address can't be had.
     """
     own = conf.websocket_proxy
     tls = _tls(conf)
@@ -116,8 +117,9 @@ def make_proxy(
     )
     try:
         server = ProxyServer(
-            db, settings, registry, utcnow, host=own.wsproxy_host, port=own.wsproxy_port, tls=tls
-        )
+            db, settings, registry, utcnow, host=own.wsproxy_host, port=own.wsproxy_port, tls=tls,
+            agent_tls=client_context(conf),
+        )  # fmt: skip
     except OSError as exc:
         raise OSError(
             f"interactive sessions can't be served on {own.wsproxy_host}:{own.wsproxy_port} ({exc.strerror}); "

@@ -16,7 +16,6 @@ from zun.wsproxy.dialects import CONSOLE, Misspoken, ending, is_pinged, opening,
 from zun.wsproxy.text import Utf8
 
 _BUFFER = 65536  # bytes of output that wait while the client reads
-_STALL = 300.0  # seconds a client may take to read, before it is given up
 _FAREWELL = 5.0  # seconds a client may take to answer that the session is closed
 _LAST_WORD = 5.0  # seconds an agent that takes no more input has to say why
 _PING = 30.0  # seconds between two signs of life, for what is between us and a browser
@@ -108,14 +107,12 @@ class Relay:
         session: Session,
         channel: Channel,
         *,
-        stall: float = _STALL,
-        farewell: float = _FAREWELL,
+        stall: float,
     ) -> None:
         self._ws = ws
         self._session = session
         self._channel = channel
         self._stall = stall
-        self._farewell = farewell
         self._console = ws.subprotocol == CONSOLE
         self._pile = _Pile()
         self._shutdown: asyncio.Future[End] = asyncio.get_running_loop().create_future()
@@ -233,7 +230,7 @@ class Relay:
     async def _close(self, outcome: Outcome, end: End | None) -> None:
         """Closes the websocket; one that does not answer is dropped, for it may have stopped reading."""
         try:
-            async with asyncio.timeout(self._farewell):
+            async with asyncio.timeout(_FAREWELL):
                 if self._console and end is not None:
                     await self._ws.send(ending(end))
                 await self._ws.close(outcome.code, _clipped(outcome.reason))

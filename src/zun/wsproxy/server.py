@@ -229,7 +229,7 @@ class ProxyServer:
         cast(Visitor, connection).admitted()
         admitted = self._admitted.pop(connection)
         session = admitted.session
-        relay = Relay(connection, session, admitted.channel)
+        relay = Relay(connection, session, admitted.channel, stall=self._settings.stall)
         self._relays.add(relay)
         begun = time.monotonic()
         outcome = Outcome("defect", 1011, "")
@@ -275,8 +275,12 @@ def _header(headers: Headers, name: str) -> str | None:
 
 
 def _peer(connection: ServerConnection) -> str:
+    """Who it is, and for whom a proxy before us says to ask: anybody may say that."""
     address = connection.remote_address
-    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "-"
+    peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "-"
+    request = connection.request
+    claimed = ",".join(request.headers.get_all("X-Forwarded-For")) if request else ""
+    return f"{peer} for={_shown(claimed)}" if claimed else peer
 
 
 def _shown(subprotocol: str | None) -> str:

@@ -48,6 +48,7 @@
   };
 
   const sendSize = () => {
+    element("terminal").dataset.size = `${term.rows} ${term.cols}`;
     if (socket && socket.readyState === WebSocket.OPEN) {
       socket.send(JSON.stringify({ resize: { rows: term.rows, columns: term.cols } }));
     }
