@@ -133,7 +133,7 @@ def test_run_with_a_terminal_then_leave_and_attach_again(either: Desk) -> None:
     name = f"run-{new_uuid()[:8]}"
     words = ("run", "--interactive", "--name", name, "--cpu", "0.5", "--memory", "64", IMAGE, "sh")
     with either.terminal(*words) as seen:
-        seen.see("connected to")
+        seen.connected()
         seen.type("\r")
         prompt(seen)
         seen.type("kept=$((40+2)); echo is-$kept\r")
@@ -142,7 +142,7 @@ def test_run_with_a_terminal_then_leave_and_attach_again(either: Desk) -> None:
     uuid = str(either.service.ask("GET", f"/v1/containers/{name}")[1]["uuid"])
     assert either.status(uuid) == "Running"
     with either.terminal("attach", name) as seen:
-        seen.see("connected to")
+        seen.connected()
         seen.type("\recho still-$kept\r")
         seen.see("still-42")
         seen.type("exit 7\r")
@@ -155,7 +155,7 @@ def test_run_with_a_terminal_then_leave_and_attach_again(either: Desk) -> None:
 def test_exec_with_a_terminal(either: Desk, box: tuple[str, str]) -> None:
     name, uuid = box
     with either.terminal("exec", "--interactive", name, "sh") as seen:
-        seen.see("connected to")
+        seen.connected()
         prompt(seen)
         seen.type("tty; echo code-$?\r")
         seen.see("/dev/pts/", "code-0")
@@ -175,7 +175,7 @@ def test_the_terminal_inside_has_the_size_of_the_window(either: Desk, box: tuple
     name, _ = box
     for words in (("exec", "--interactive", name, "sh"), ("attach", name)):
         with either.terminal(*words, size=(33, 101)) as seen:
-            seen.see("connected to")
+            seen.connected()
             seen.type("\r")
             prompt(seen)
             sized(seen, 33, 101)
@@ -226,7 +226,7 @@ def test_ten_megabytes_come_byte_for_byte(desk: Desk, box: tuple[str, str]) -> N
     expected = line.replace("\n", "\r\n").encode() * count
     name, _ = box
     with desk.terminal("exec", "--interactive", name, "sh") as seen:
-        seen.see("connected to")
+        seen.connected()
         prompt(seen)
         seen.type(f"yes '{line.strip()}' | head -n {count} > /tmp/big; echo made''-it\r")
         seen.see("made-it")
@@ -244,7 +244,7 @@ def test_what_is_no_text_does_not_end_the_session(desk: Desk, box: tuple[str, st
     """The official client takes each message for UTF-8, and ends where it is not (contract 5.4)."""
     name, _ = box
     with desk.terminal("exec", "--interactive", name, "sh") as seen:
-        seen.see("connected to")
+        seen.connected()
         prompt(seen)
         seen.type(
             "printf '<\\377\\376\\200\\303(\\360\\237>\\n'; head -c 100000 /dev/urandom; echo; echo on''-and-on\r"
@@ -260,7 +260,7 @@ def test_a_long_text_is_typed(desk: Desk, box: tuple[str, str]) -> None:
     lines = [f"{n:06d} " + "x" * 70 for n in range(3000)]
     text = "\n".join(lines) + "\n"
     with desk.terminal("exec", "--interactive", name, "sh") as seen:
-        seen.see("connected to")
+        seen.connected()
         prompt(seen)
         seen.type("stty -echo; cat > /tmp/typed; echo taken''-in\r")
         eventually(lambda: any("cat" in p for p in desk.running_execs(box[1])))
@@ -276,8 +276,8 @@ def test_a_long_text_is_typed(desk: Desk, box: tuple[str, str]) -> None:
 def test_two_look_at_the_same_terminal(desk: Desk) -> None:
     name, uuid = desk.shell()
     with desk.terminal("attach", name) as one, desk.terminal("attach", name) as other:
-        one.see("connected to")
-        other.see("connected to")
+        one.connected()
+        other.connected()
         one.type("\recho both''-see\r")
         one.see("both-see")
         other.see("both-see")
@@ -294,8 +294,8 @@ def test_a_container_that_is_stopped_ends_its_sessions(desk: Desk) -> None:
         desk.terminal("attach", name) as attached,
         desk.terminal("exec", "--interactive", name, "sh") as inside,
     ):
-        attached.see("connected to")
-        inside.see("connected to")
+        attached.connected()
+        inside.connected()
         prompt(inside)
         desk.service.ask("POST", f"/v1/containers/{uuid}/kill")
         assert attached.code() == 0
@@ -339,7 +339,7 @@ def test_ten_minutes_idle_do_no_harm_and_an_hour_ends_it(tmp_path: Path) -> None
     try:
         name, uuid = desk.shell()
         with desk.terminal("exec", "--interactive", name, "sh") as seen:
-            seen.see("connected to")
+            seen.connected()
             prompt(seen)
             leap(service, 600)
             prompt(seen)

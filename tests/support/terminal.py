@@ -35,6 +35,18 @@ class Terminal:
         """Makes the window another size; whoever runs in it gets SIGWINCH."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
+    def connected(self) -> None:
+        """Waits until the client is connected and passes on what is typed; before that it throws it away."""
+        self.see("connected to")
+        eventually(
+            self._raw, f"the terminal becomes raw; the end of the screen: {self.screen[-2000:]!r}"
+        )
+
+    def _raw(self) -> bool:
+        self._read()
+        modes: int = termios.tcgetattr(self._slave)[3]
+        return not modes & termios.ICANON
+
     def type(self, keys: str | bytes) -> None:
         """Types, as fast as the terminal takes it."""
         left = keys.encode() if isinstance(keys, str) else keys

@@ -27,7 +27,7 @@ from zun.api.policies.enforcer import Enforcer
 from zun.cmd import credentials, init, keys, wiring
 from zun.cmd.metrics import serve_metrics
 from zun.cmd.streams import streams_of, told_to
-from zun.cmd.wsproxy import Unusable, proxy_of, reload_on_hangup
+from zun.cmd.wsproxy import Unusable, proxy_of, reload_on_hangup, told_where
 from zun.conf import ConfigError, load
 from zun.drivers.docker import DockerImages, DockerNetworks, DockerRuntime, Engine
 from zun.drivers.files import FileVolumes
@@ -133,8 +133,9 @@ def serve(
         secrets=secrets, checkpoint=checkpoint,
     )  # fmt: skip
     streams = streams_of(conf, house)
+    proxy = proxy_of(conf, house.db, house.metrics.registry)
     app = build_app(
-        house.services, told_to(settings.api, streams), _authenticate(conf),
+        house.services, told_where(told_to(settings.api, streams), proxy), _authenticate(conf),
         Enforcer(conf=conf), house.metrics.registry,
     )  # fmt: skip
     server = _Server(app, conf)
@@ -142,7 +143,6 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     metrics = serve_metrics(conf, house)
-    proxy = proxy_of(conf, house.db, house.metrics.registry)
     house.start()
     if streams is not None:
         streams.start()

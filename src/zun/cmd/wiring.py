@@ -347,5 +347,6 @@ def _api_settings(conf: cfg.ConfigOpts) -> ApiSettings:
         streams_url=conf.streams.base_url,
         wsproxy_url=conf.websocket_proxy.base_url,
         wsproxy_port=conf.websocket_proxy.wsproxy_port,
+        wsproxy_secure=bool(conf.websocket_proxy.cert),
         console_url=conf.websocket_proxy.console_base_url,
     )

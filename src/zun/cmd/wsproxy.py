@@ -10,6 +10,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 
@@ -17,6 +18,7 @@ from oslo_config import cfg
 from oslo_log import log as oslo_log
 from prometheus_client import CollectorRegistry, start_http_server
 
+from zun.api.settings import ApiSettings
 from zun.cmd.tls import client_context
 from zun.conf import ConfigError, load
 from zun.store import migrate
@@ -91,6 +93,11 @@ def proxy_of(conf: cfg.ConfigOpts, db: Database, registry: CollectorRegistry) ->
     if not conf.websocket_proxy.enabled:
         return None
     return make_proxy(conf, db, registry, each=4)
+
+
+def told_where(settings: ApiSettings, server: ProxyServer | None) -> ApiSettings:
+    """The API's settings with where the proxy of this process is."""
+    return replace(settings, wsproxy_port=None if server is None else server.port)
 
 
 def make_proxy(
