@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from workbench import engine as engines
+from workbench import mariadb, postgresql
 from workbench.console import Steps, Trouble, guarded, paint, say
 from workbench.engine import Engine
 from workbench.packages import CHECKOUT, apt_install, ensure_venv
@@ -29,7 +30,9 @@ Installs what the tests need, then runs every check and every test; ends with 0 
 
 Needs root where packages have to be installed or a container engine has to be started: Debian's
 docker.io (only if no engine answers), busybox-static and docker-registry, for real images and a
-real registry on loopback, chromium and chromium-driver for the console page.
+real registry on loopback, chromium and chromium-driver for the console page; mariadb-server and
+postgresql, of which the tests start private servers, and libmariadb-dev with a compiler, for
+MariaDB's driver.
 """
 
 EPILOG = """\
@@ -61,9 +64,15 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def prepare(args: argparse.Namespace) -> None:
     """Install what is missing; start an engine if none answers. Raises Trouble."""
-    steps = Steps(1 if args.fast else 3)
+    steps = Steps(4 if args.fast else 6)
+    with steps.step("MariaDB") as step:
+        mariadb.ensure_installed(step)
+    with steps.step("what its driver is built with") as step:
+        mariadb.ensure_client_builds(step)
+    with steps.step("PostgreSQL") as step:
+        postgresql.ensure_installed(step)
     with steps.step("virtual environment") as step:
-        ensure_venv(step, args.venv, ["client", "test"])
+        ensure_venv(step, args.venv, ["client", "mysql", "postgresql", "test"])
     if args.fast:
         return
     with steps.step("container engine") as step:

@@ -31,6 +31,7 @@ class Daemon:
         self.user = user if is_root() else None
         self.log = directory / f"{name}.log"
         self._pid_file = directory / f"{name}.pid"
+        self._process: subprocess.Popen[bytes] | None = None  # where it is a child of this process
 
     def pid(self) -> int | None:
         """The process that was started here, if it still runs."""
@@ -65,7 +66,7 @@ class Daemon:
         """
         if self.pid() is None:
             with self.log.open("ab") as log:
-                process = subprocess.Popen(
+                self._process = subprocess.Popen(
                     [str(word) for word in command],
                     cwd="/",
                     stdin=subprocess.DEVNULL,
@@ -76,15 +77,13 @@ class Daemon:
                     group=self.user,
                     extra_groups=[] if self.user is not None else None,
                 )
-            self._pid_file.write_text(f"{process.pid}\n")
-        else:
-            process = None
+            self._pid_file.write_text(f"{self._process.pid}\n")
         until = time.monotonic() + START_SECONDS
         while not answers():
-            if process is not None and process.poll() is not None:
+            if self._process is not None and self._process.poll() is not None:
                 self._pid_file.unlink(missing_ok=True)
                 raise Trouble(
-                    f"{self.name} ended with code {process.returncode}; the end of {self.log}:\n{tail(self.log)}",
+                    f"{self.name} ended with code {self._process.returncode}; the end of {self.log}:\n{tail(self.log)}",
                     "the last lines name the cause",
                 )
             if time.monotonic() > until:
@@ -118,16 +117,8 @@ class Daemon:
                         f"{self.name}, process {pid}, does not end after {STOP_SECONDS:.0f} s",
                         f"see {self.log}; kill -9 {pid} ends it",
                     )
-                _bury(pid)
                 time.sleep(_LOOK_SECONDS)
-            _bury(pid)
+            if self._process is not None:
+                self._process.wait()
         self._pid_file.unlink(missing_ok=True)
         return pid is not None
-
-
-def _bury(pid: int) -> None:
-    """Takes note of the death of a child of ours, so that no zombie stays; others' children are theirs."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return

@@ -37,6 +37,7 @@ from zun.model.lifecycle import Status
 from zun.model.names import new_uuid
 from zun.model.network import Network
 from zun.model.quota import amounts_of
+from zun.service.capsules import Capsules
 from zun.service.containers import Containers
 from zun.service.health import Health
 from zun.service.hosts import Hosts
@@ -248,6 +249,7 @@ def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Ser
     intents = Intents(db, bus, utcnow, settings.operation_seconds)
     return Services(
         containers=Containers(db, bus, intents, settings, utcnow),
+        capsules=Capsules(db, intents, settings, utcnow),
         inside=Inside(db, bus, settings),
         sessions=Sessions(db, bus, settings, utcnow),
         networks=Networks(db, intents, settings, utcnow),
@@ -339,7 +341,8 @@ def make_api(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         chosen = settings or ApiSettings(max_limit=100, max_body=65536, wsproxy_port=6784)
         enforcer = Enforcer(policy_file=policy_file)
         app = build_app(house, chosen, authenticate, enforcer)
-        conformance = _conformance(chosen, ":get_one:" in (policy or ""))
+        hiding = any(rule in (policy or "") for rule in (":get_one:", "capsule:get:"))
+        conformance = _conformance(chosen, hiding)
         return Api(app, db, chosen, conformance, asked, health)
 
     yield make

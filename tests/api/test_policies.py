@@ -28,14 +28,16 @@ FOREIGN = {"project_id": "p2", "user_id": "u2"}
 READER = [
     "container:get_one", "container:get_all", "container:logs", "container:actions", "container:top", "container:stats",
     "event:get_all", "image:search", "registry:get_one", "registry:get_all", "quota:get", "quota:get_default",
-    "availability_zones:get_all",
+    "availability_zones:get_all", "capsule:get", "capsule:get_all",
 ]  # fmt: skip
 MEMBERS = [
     "container:create", "container:update", "container:delete", "container:start", "container:stop", "container:reboot",
     "container:pause", "container:unpause", "container:kill", "container:rebuild", "container:rename",
-    "container:execute", "container:get_archive", "container:put_archive", "container:resize_container",
+    "container:execute", "container:execute_resize", "container:attach", "container:resize",
+    "container:get_archive", "container:put_archive", "container:resize_container",
     "container:commit", "container:network_attach", "container:network_detach", "container:add_security_group",
     "container:remove_security_group", "registry:create", "registry:update", "registry:delete",
+    "capsule:create", "capsule:delete",
 ]  # fmt: skip
 ADM = [
     "container:create:runtime", "container:create:image_pull_policy", "container:create:requested_destination",
@@ -45,7 +47,8 @@ ADM = [
     "zun-service:get_all", "zun-service:delete", "zun-service:enable", "zun-service:disable", "zun-service:force_down",
     "registry:get_all_all_projects", "quota:update", "quota:delete", "quota_class:get", "quota_class:update",
     "image:pull", "image:get_all", "image:get_one", "image:delete", "network:create", "network:delete",
-    "event:get_all_all_projects",
+    "event:get_all_all_projects", "capsule:get_one_all_projects", "capsule:get_all_all_projects",
+    "capsule:delete_all_projects", "capsule:get:host",
 ]  # fmt: skip
 
 

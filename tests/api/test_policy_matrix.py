@@ -65,6 +65,11 @@ def _host(api: Any) -> dict[str, str]:
     return {"h": name}
 
 
+def _capsule(api: Any) -> dict[str, str]:
+    made = api.post(CAPSULES, json=CAPSULE, project="p1")
+    return {"k": made.json["uuid"]}
+
+
 def _image(api: Any) -> dict[str, str]:
     return {"i": api.seed_image(f"image{next(_numbers)}").uuid}
 
@@ -102,6 +107,10 @@ def admins(ok: int) -> tuple[int, ...]:
 
 C, R, Q = "/v1/containers", "/v1/registries", "/v1/quotas/p1"
 IMAGES, N = "/v1/images", "/v1/networks"
+CAPSULES = "/v1/capsules"
+CAPSULE = {
+    "template": {"kind": "capsule", "metadata": {}, "spec": {"containers": [{"image": "busybox"}]}}
+}
 running, stopped, paused = _a(), _a(status=Status.STOPPED), _a(status=Status.PAUSED)
 interactive = _a(interactive=True)
 SERVICE = "host={h}&binary=zun-compute"
@@ -219,6 +228,17 @@ ROWS: dict[tuple[str, str], list[Row]] = {
         Row("/v1/events", admins(503), query="all_projects=true"),
     ],
     ("GET", "/v1/availability_zones"): [Row("/v1/availability_zones", everybody(200))],
+    # Who may not see all projects is shown their own (contract 2.0).
+    ("GET", CAPSULES): [
+        Row(CAPSULES, everybody(200)),
+        Row(CAPSULES, everybody(200), query="all_projects=true"),
+    ],
+    ("POST", CAPSULES): [Row(CAPSULES, (202, 403, 202, 202, 202), json=CAPSULE)],
+    ("GET", f"{CAPSULES}/{{capsule}}"): [Row(f"{CAPSULES}/{{k}}", readers(200), _capsule)],
+    ("DELETE", f"{CAPSULES}/{{capsule}}"): [
+        Row(f"{CAPSULES}/{{k}}", members(204), _capsule),
+        Row(f"{CAPSULES}/{{k}}", (404, 403, 403, 403, 204), _capsule, query="all_projects=true"),
+    ],
     ("GET", R): [Row(R, everybody(200)), Row(R, admins(200), query="all_projects=true")],
     ("POST", R): [Row(R, (201, 403, 201, 201, 201), json={"registry": {"domain": "d.example.com"}})],
     ("GET", f"{R}/{{registry}}"): [Row(f"{R}/{{r}}", readers(200), _registry)],
@@ -266,6 +286,8 @@ def _ask(api: Any, method: str, row: Row, names: dict[str, str], **who: str) -> 
     def filled(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: filled(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [filled(item) for item in value]
         return value.format(**names) if isinstance(value, str) else value
 
     return api.request(
@@ -293,12 +315,12 @@ def test_who_may(house: Any, method: str, row: Row) -> None:
 
 @pytest.mark.parametrize(("method", "row"), ASKED)
 def test_nobody_gets_past_authentication(closed_house: Any, method: str, row: Row) -> None:
-    names = dict.fromkeys("crhqin", "x")
+    names = dict.fromkeys("crhqink", "x")
     answer = _ask(closed_house, method, row, names, roles="admin", project="p1")
     assert answer.status == (200 if row.path in ("/", "/v1", "/v1/openapi.json") else 401)
 
 
 def test_an_identity_without_a_role_of_ours_may_nothing(house: Any) -> None:
-    for path in (C, R, Q, "/v1/availability_zones", IMAGES, f"{IMAGES}/alpine/search"):
+    for path in (C, R, Q, "/v1/availability_zones", CAPSULES, IMAGES, f"{IMAGES}/alpine/search"):
         assert house.get(path, roles="auditor").status == 403, path
     assert house.get(f"{C}/{running(house)['c']}", roles="auditor").status == 403

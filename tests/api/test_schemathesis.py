@@ -120,7 +120,7 @@ def _judged(stream: Iterable[Any], capsys: pytest.CaptureFixture[str]) -> tuple[
 
 
 def _as_new(api: Any, rows: Iterable[Container]) -> Callable[..., Any]:
-    """The application, with `rows` as they were before each request, and with all registries and services:
+    """The application, with `rows` as they were before each request, and with all registries, services and capsules:
     what one did is not in the way of another."""
     kept = [{"key": row.uuid, "name": row.name, "status": row.status} for row in rows]
     table = schema.containers
@@ -133,7 +133,7 @@ def _as_new(api: Any, rows: Iterable[Container]) -> Callable[..., Any]:
     with api.db.read() as conn:
         others = [
             (each, [dict(row) for row in conn.execute(sa.select(each)).mappings()])
-            for each in (schema.registries, schema.services)
+            for each in (schema.registries, schema.services, schema.capsules)
         ]
 
     def app(environ: Any, start_response: Any) -> Any:
@@ -160,12 +160,18 @@ def test_corners(make_api: Callable[..., Any], capsys: pytest.CaptureFixture[str
     registry = api.post("/v1/registries", json=body, project="admin").json["registry"]["uuid"]
     pull = {"repo": "alpine", "host": "host1.example.com"}
     image = api.post("/v1/images", json=pull, project="admin", roles="admin").json["uuid"]
+    template = {
+        "kind": "capsule",
+        "metadata": {"name": "pod"},
+        "spec": {"containers": [{"image": "busybox"}]},
+    }
+    capsule = api.post("/v1/capsules", json={"template": template}, project="admin").json["uuid"]
     api.seed_network("used", *rows, project_id="admin")
     api.seed_network("free", project_id="admin")
     known = {
         "ident": [row.name for row in rows], "host": ["host1.example.com"], "registry": [registry],
         "project": ["admin", "p1"], "name": ["default", "gold"],
-        "image": [image], "network": ["used", "free"],
+        "image": [image], "capsule": [capsule], "network": ["used", "free"],
     }  # fmt: skip
     tried, fine = _judged(from_schema(_schema(_as_new(api, rows), known, SEED)).execute(), capsys)
     # Requests all of which are refused would prove nothing.

@@ -500,8 +500,13 @@ def test_a_command_is_waited_for_elsewhere(house: Front, box: Container) -> None
     reply = house.post(f"{path}?command=sh%20-c%20'echo%20hi;%20exit%204'&timeout=30")
     assert (reply.status, reply.json()) == (
         200,
-        {"output": "hi\n", "exit_code": 4, "exec_id": None, "proxy_url": None},
+        {"output": "hi\n", "exit_code": 4, "exec_id": None, "proxy_url": None}
+        | {"stdout": "hi\n", "stderr": "", "console_url": None, "expires_at": None},
     )
+    older = house.post(f"{path}?command=true&timeout=30", version="1.46").json()
+    assert set(older) == {"output", "exit_code", "exec_id", "proxy_url"}
+    given = {"command": "cat", "timeout": 30, "stdin": "words"}
+    assert house.post(path, given).json()["stdout"] == "words"
     refused = house.first(f"{path}?command=true&timeout=9", "POST", version="1.44")
     assert refused.status == 400
 
@@ -511,12 +516,12 @@ def test_a_command_whose_time_is_over_is_killed(house: Front, box: Container) ->
     assert reply.status == 503
 
 
-def test_a_command_is_killed_when_the_client_leaves(house: Front, box: Container) -> None:
-    location = urlsplit(
-        house.first(f"/v1/containers/{box.uuid}/execute?command=sleep&timeout=60", "POST").headers[
-            "location"
-        ]
-    )
+@pytest.mark.parametrize("kill", [True, False])
+def test_a_command_is_killed_when_the_client_leaves_unless_it_says_no(
+    house: Front, box: Container, kill: bool
+) -> None:
+    path = f"/v1/containers/{box.uuid}/execute?command=sleep&timeout=60&kill_on_close={kill}"
+    location = urlsplit(house.first(path, "POST").headers["location"])
     sock = socket.create_connection(("127.0.0.1", house.streams.port))
     sock.sendall(
         f"POST {location.path}?{location.query} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()
@@ -524,8 +529,14 @@ def test_a_command_is_killed_when_the_client_leaves(house: Front, box: Container
     eventually(lambda: house.rig.fakes.runtime.called("execute", box.uuid))
     time.sleep(0.1)
     sock.close()
-    eventually(lambda: box.uuid in house.rig.fakes.runtime.killed)
-    eventually(lambda: nothing_open(house))
+    if kill:
+        eventually(lambda: box.uuid in house.rig.fakes.runtime.killed)
+        eventually(lambda: nothing_open(house))
+    else:
+        # Somebody else comes and goes, and it is still there; the end of the service is its end.
+        path = f"/v1/containers/{box.uuid}/execute?command=true&timeout=60"
+        assert house.post(path).json()["exit_code"] == 0
+        assert box.uuid not in house.rig.fakes.runtime.killed
 
 
 # ---- the end

@@ -45,6 +45,22 @@ def points_of(action: Action, steps: Sequence[str]) -> Sequence[str]:
     return [f"accepted:{action}", *done, f"settle:{action}:done", f"settled:{action}:done"]
 
 
+def capsule_body(init: Sequence[str] = ("true",), policy: str = "Never") -> dict[str, Any]:
+    """The body of a capsule's create: an init container, and another one that runs on."""
+    small = {
+        "image": f"{NAME}:latest",
+        "imagePullPolicy": "never",
+        "resources": {"requests": {"cpu": 0.1, "memory": 16}},
+    }
+    forever = ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"]
+    spec = {
+        "restartPolicy": policy,
+        "initContainers": [{**small, "command": list(init)}],
+        "containers": [{**small, "command": forever}],
+    }
+    return {"template": {"kind": "capsule", "metadata": {}, "spec": spec}}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One request on a container. `params` and `before` give its steps; `after`: None = the container is gone.

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.crash.scenarios import CREATE, body
+from tests.crash.scenarios import CREATE, body, capsule_body
 from tests.crash.victims import Victim
 from tests.support.engine import PrivateEngine
 from tests.support.house import eventually
 
 from zun.model.lifecycle import Status
+from zun.model.names import runtime_name
 
 pytestmark = pytest.mark.engine
 
@@ -135,6 +136,32 @@ def test_the_engine_and_the_service_die_together(victim: Victim, engine: Private
     engine.start()
 
     converged(victim, groups)
+
+
+def test_capsules_come_back_with_their_engine(victim: Victim, engine: PrivateEngine) -> None:
+    victim.clear()
+    for _ in range(2):
+        victim.must("POST", "/v1/capsules", capsule_body(policy="Always"))
+    victim.ended()
+    engine.kill()
+    eventually(lambda: not victim.healthy, "it says that its engine is away")
+
+    engine.start()
+
+    def back() -> bool:
+        rows = victim.rows("SELECT status FROM capsules")
+        return [row["status"] for row in rows] == ["Running"] * 2 and not victim.open()
+
+    query = "SELECT c.uuid, p.address FROM capsules c JOIN ports p ON p.container_uuid = c.uuid"
+    eventually(lambda: victim.rows("SELECT 1 FROM operations WHERE action = 'reboot'"))
+    eventually(back, "both run again")
+    for uuid, address in victim.rows(query):
+        (other,) = victim.rows(
+            "SELECT uuid FROM containers WHERE capsule_uuid = ? AND init = 0", uuid
+        )
+        made = victim.client.exec_create(runtime_name(other["uuid"]), ["ip", "addr"])["Id"]
+        assert f"{address}/" in victim.client.exec_start(made).decode()
+    assert victim.leftovers() == {}
 
 
 def test_the_engine_hangs(victim: Victim, engine: PrivateEngine) -> None:

@@ -13,13 +13,20 @@ from zun.drivers.fake import Fail
 from zun.model.container import Draft, MountRequest
 from zun.model.lifecycle import Action, Status
 from zun.service.networks import AttachRequest
-from zun.work.kinds import steps_of
+from zun.work.kinds import capsule_steps, steps_of
 from zun.work.steps import STEPS
 
 ALL = [*SCENARIOS, *KEEPING]
 
 #: Steps that no engine refuses when it is asked to: they are undone in tests/unit alone.
 NEVER_REFUSED = {"network_connect", "network_disconnect"}
+
+#: Whose crash cases are in test_capsules.py.
+OF_CAPSULES = {
+    *capsule_steps(Action.CREATE, init=True),
+    *capsule_steps(Action.REBOOT, init=True),
+    *capsule_steps(Action.DELETE, init=True),
+} - {"ports", "ports_release"}
 
 
 def _has_steps(action: Action) -> bool:
@@ -38,9 +45,9 @@ def test_every_step_has_crash_cases() -> None:
     cut = {step for scenario in ALL if not scenario.fails_at for step in scenario.steps}
     cut |= {step for action in OF_IMAGES for step in steps_of(action, {})}
     undone = {step for scenario in ALL for step in scenario.undone}
-    assert cut == set(STEPS)
+    assert cut == set(STEPS) - OF_CAPSULES
     undoable = {name for name, step in STEPS.items() if step.undo or step.undo_in}
-    assert undone >= undoable - NEVER_REFUSED
+    assert undone >= undoable - NEVER_REFUSED - OF_CAPSULES
 
 
 def _bring(rig: Rig, scenario: Scenario) -> str:

@@ -179,8 +179,10 @@ class Victim(Service):
             if row["status"] == Status.PAUSED:
                 self.must("POST", f"/v1/containers/{row['uuid']}/unpause")
         self.ended()
-        for row in self.rows("SELECT uuid FROM containers"):
+        for row in self.rows("SELECT uuid FROM containers WHERE capsule_uuid IS NULL"):
             self.must("DELETE", f"/v1/containers/{row['uuid']}?force=true")
+        for row in self.rows("SELECT uuid FROM capsules"):
+            self.must("DELETE", f"/v1/capsules/{row['uuid']}")
         self.ended()
         assert self.leftovers() == {}
         assert self.everything() == {}
@@ -322,7 +324,7 @@ class Victim(Service):
         """Whatever there is at all."""
         found: dict[str, Any] = {
             table: [dict(row) for row in self.rows(f"SELECT * FROM {table}")]  # noqa: S608
-            for table in ("containers", "operations", "claims", "ports", "networks")
+            for table in ("containers", "capsules", "operations", "claims", "ports", "networks")
         }
         found["on the engine"] = [c["Names"] for c in self.on_engine()]
         found["engine networks"] = self.engine_networks()
@@ -338,7 +340,9 @@ class Victim(Service):
 
     def leftovers(self) -> dict[str, Any]:
         """What is there of nobody, or should have ended; {} when all is well."""
-        rows = {row["uuid"]: row for row in self.rows("SELECT uuid, host, status FROM containers")}
+        query = "SELECT uuid, host, status FROM {} "
+        both = query.format("containers") + "UNION ALL " + query.format("capsules")
+        rows = {row["uuid"]: row for row in self.rows(both)}
         placed = {uuid for uuid, row in rows.items() if row["host"]}
         on_engine = Counter(c["Labels"][LABEL_UUID] for c in self.on_engine())
         claims = {row["container_uuid"]: row for row in self.rows("SELECT * FROM claims")}

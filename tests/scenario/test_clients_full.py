@@ -28,6 +28,7 @@ pytestmark = pytest.mark.engine
 
 IMAGE = f"{NAME}:latest"
 OPENSTACK, ZUN = "openstack", "zun"
+DOCS = Path(__file__).parents[2] / "docs/how-to"
 
 #: Entry point of the OpenStack client -> command of `zun`, for all that is run here. None: it has none.
 HERE: dict[str, str | None] = {
@@ -81,19 +82,16 @@ HERE: dict[str, str | None] = {
     "appcontainer_registry_list": "registry-list",
     "appcontainer_registry_show": "registry-show",
     "appcontainer_registry_update": "registry-update",
+    "capsule_create": "capsule-create",
+    "capsule_delete": "capsule-delete",
+    "capsule_list": "capsule-list",
+    "capsule_show": "capsule-describe",
 }
 #: Commands that only `zun` has.
 ZUN_ONLY = {"rename", "version-list"}
 
 #: Commands that need a terminal: test_interactive.py runs them, and `run -i`, `exec -i`, under either client.
 ON_A_TERMINAL = {"appcontainer_attach": "attach"}
-#: Capsules are not there yet. Entry point -> command of `zun`.
-NOT_YET: dict[str, str] = {
-    "capsule_create": "capsule-create",
-    "capsule_delete": "capsule-delete",
-    "capsule_list": "capsule-list",
-    "capsule_show": "capsule-describe",
-}
 #: Commands that speak to Neutron and, of us, only ask for the container.
 NEEDS_NEUTRON = {"appcontainer_add_floating_ip", "appcontainer_remove_floating_ip"}
 
@@ -101,8 +99,8 @@ NEEDS_NEUTRON = {"appcontainer_add_floating_ip", "appcontainer_remove_floating_i
 def test_every_entry_point_is_in_one_table() -> None:
     installed = {e.name for e in entry_points(group="openstack.container.v1")}
     assert len(installed) == 57
-    assert set(HERE) | set(ON_A_TERMINAL) | set(NOT_YET) | NEEDS_NEUTRON == installed
-    assert not set(HERE) & set(NOT_YET)
+    assert set(HERE) | set(ON_A_TERMINAL) | NEEDS_NEUTRON == installed
+    assert not set(HERE) & set(ON_A_TERMINAL)
 
 
 def test_every_command_of_zun_is_in_one_table() -> None:
@@ -115,8 +113,7 @@ def test_every_command_of_zun_is_in_one_table() -> None:
         for name in vars(module)
         if name.startswith("do_")
     }
-    known = {command for command in HERE.values() if command} | set(NOT_YET.values())
-    known |= set(ON_A_TERMINAL.values())
+    known = {command for command in HERE.values() if command} | set(ON_A_TERMINAL.values())
     assert known | ZUN_ONLY == installed
 
 
@@ -137,12 +134,13 @@ class Bench:
         if self.program == ZUN:
             name = HERE.get(command) or command
             return self.clients.run(ZUN, *self.zun_options, name, *argv)
-        words = command.removeprefix("appcontainer_").split("_")
-        return self.clients.run(OPENSTACK, "appcontainer", *words, *argv)
+        group, *words = command.split("_")
+        return self.clients.run(OPENSTACK, group, *words, *argv)
 
     def out(self, command: str, *argv: str) -> str:
         """What it printed; it must have ended well."""
-        ended = self.run(f"appcontainer_{command}", *argv)
+        group = "" if command.startswith("capsule_") else "appcontainer_"
+        ended = self.run(f"{group}{command}", *argv)
         assert ended.code == 0, ended
         assert "ERROR" not in ended.err, ended
         return ended.out
@@ -202,6 +200,9 @@ def _bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         "--os-auth-url", identity.url, "--bypass-url", endpoint,
     )  # fmt: skip
     yield Bench(service, clients, engine, zun)
+    for row in service.ask("GET", "/v1/capsules?all_projects=true")[1]["capsules"]:
+        service.ask("DELETE", f"/v1/capsules/{row['uuid']}")
+        eventually(lambda u=row["uuid"]: service.ask("GET", f"/v1/capsules/{u}")[0] == 404)
     for row in service.ask("GET", "/v1/containers?all_projects=true")[1]["containers"]:
         service.ask("DELETE", f"/v1/containers/{row['uuid']}?force=true")
         service.gone(row["uuid"])
@@ -484,6 +485,43 @@ def test_registries_are_made_changed_and_removed(bench: Bench) -> None:
     assert (shown["domain"], shown["password"]) == ("other.example.com", "***")
     bench.out("registry_delete", uuid)
     assert bench.service.ask("GET", f"/v1/registries/{uuid}")[0] == 404
+
+
+def test_capsules_from_create_to_delete(bench: Bench, tmp_path: Path) -> None:
+    template = (DOCS / "capsule.yaml").read_text().replace("image: busybox", f"image: {IMAGE}")
+    name = f"pair-{new_uuid()[:8]}"
+    file = tmp_path / "capsule.yaml"
+    file.write_text(template.replace("name: pair", f"name: {name}"))
+    option = "--file" if bench.program == OPENSTACK else "--template-file"
+    bench.out("capsule_create", option, str(file))
+
+    def shown() -> dict[str, Any]:
+        found: dict[str, Any] = bench.wire("GET", f"capsules/{name}")
+        return found
+
+    one = eventually(lambda: (s := shown())["status"] not in ("Creating",) and s)
+    assert (one["status"], one["status_reason"]) == ("Running", None)
+    web, neighbour = one["containers"]
+    (init,) = one["init_containers"]
+    assert (init["status"], web["status"], neighbour["status"]) == ("Stopped", "Running", "Running")
+    # They share an address and localhost: what the web server says reaches the neighbour's output.
+    eventually(lambda: b"hello" in bench.engine.logs(runtime_name(neighbour["uuid"])))
+    ((address,),) = one["addresses"].values()
+    assert (
+        bench.raw(one["uuid"])["NetworkSettings"]["Networks"][
+            network_name(next(iter(one["addresses"])))
+        ]["IPAddress"]
+        == address["addr"]
+    )
+    for printed in (bench.out("capsule_list"), bench.out("capsule_show", name)):
+        assert name in printed and "Running" in printed and address["addr"] in printed
+    assert web["uuid"] not in bench.out("list")
+    missing = bench.run("capsule_show", "nosuch")
+    assert "There is no capsule nosuch" in missing.err + missing.out
+    assert "accepted" in bench.out("capsule_delete", name)
+    eventually(lambda: bench.service.ask("GET", f"/v1/capsules/{one['uuid']}")[0] == 404)
+    for part in (one, web, neighbour, init):
+        assert not bench.engine.containers(all=True, filters={"name": runtime_name(part["uuid"])})
 
 
 def test_rename_is_gone_from_the_negotiated_version(_bench: Bench) -> None:

@@ -147,7 +147,7 @@ def test_run_with_a_terminal_then_leave_and_attach_again(either: Desk) -> None:
         seen.see("still-42")
         seen.type("exit 7\r")
         assert seen.code() == 0
-    assert either.service.until(uuid, "Stopped")["status_reason"]
+    either.service.until(uuid, "Stopped")
     assert either.engine.inspect_container(runtime_name(uuid))["State"]["ExitCode"] == 7
     either.remove(uuid)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.databases import url_in
+
 from zun.cmd import wiring
 from zun.compute.agent import AgentSettings
 from zun.compute.observer import ObserverSettings
@@ -138,7 +140,7 @@ def quick_settings(**service: Any) -> wiring.Settings:
 
 def make(path: Path, fakes: Fakes, settings: wiring.Settings | None = None, **kwargs: Any) -> Rig:
     """A house on the database in `path`, not started."""
-    db = Database(f"sqlite:///{path / 'zun.sqlite'}")
+    db = Database(url_in(path))
     migrate.upgrade(db)
 
     def drivers(owner: str) -> wiring.Drivers:

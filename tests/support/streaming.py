@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.support.house import PROJECT, Fakes, Rig, running
+from tests.support.house import PATIENCE, PROJECT, Fakes, Rig, running
 from waitress.server import create_server
 
 from zun.api.app import build_app
@@ -21,7 +21,7 @@ from zun.api.settings import ApiSettings
 from zun.cmd.streams import make_streams, told_to
 from zun.streams.server import StreamServer, StreamSettings
 
-TIMEOUT = 30.0
+TIMEOUT = PATIENCE
 
 #: Replies that were not read to their end; a test's fixture closes them.
 OPEN: list[Reply] = []
@@ -172,5 +172,6 @@ def front(
             yield Front(rig, server, f"http://127.0.0.1:{port}")
         finally:
             server.stop(5)
-            http_server.close()
-            thread.join(5)
+            # In its own thread, which may be waiting for the socket just now.
+            http_server.trigger.pull_trigger(http_server.close)
+            thread.join(PATIENCE)

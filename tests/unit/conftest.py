@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import databases
 from tests.support.house import Fakes, Rig, make, running
 
 from zun.store import migrate
@@ -25,17 +26,41 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `databases` run on each kind of database, or on each that the marker names."""
+    marker = metafunc.definition.get_closest_marker("databases")
+    if marker is not None and "kind" in metafunc.fixturenames:
+        metafunc.parametrize("kind", marker.args or databases.KINDS, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[databases.Servers]:
+    """Private MariaDB and PostgreSQL servers, started when a test first needs them."""
+    with databases.servers() as servers:
+        yield servers
+
+
 @pytest.fixture
-def folder(tmp_path: Path, template: Path) -> Path:
-    """A folder with an empty database in it, where `house.make` looks for one."""
-    shutil.copy(template, tmp_path / "zun.sqlite")
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of database of this test."""
+    return getattr(request, "param", databases.SQLITE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, template: Path, kind: str, request: pytest.FixtureRequest) -> Path:
+    """A folder with an empty database in it, or on a server, where `house.make` looks for one."""
+    if kind == databases.SQLITE:
+        shutil.copy(template, tmp_path / "zun.sqlite")
+    else:
+        servers: databases.Servers = request.getfixturevalue("servers")
+        databases.put_elsewhere(tmp_path, servers.get(kind).migrated())
     return tmp_path
 
 
 @pytest.fixture
 def db(folder: Path) -> Iterator[Database]:
     """The database alone."""
-    database = Database(f"sqlite:///{folder / 'zun.sqlite'}")
+    database = Database(databases.url_in(folder))
     yield database
     database.close()
 

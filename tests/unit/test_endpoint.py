@@ -29,12 +29,13 @@ from zun import conf
 from zun.bus.channel import Broken, Channel, Declined, End, open_channel
 from zun.cmd.tls import agent_context, client_context
 from zun.drivers.deadline import Deadline
-from zun.drivers.errors import Unavailable
-from zun.drivers.fake import Block, Fail
+from zun.drivers.errors import Conflict, Unavailable
+from zun.drivers.fake import Block, Fail, LoseReply
 from zun.drivers.runtime import PathStat
 from zun.model.names import new_uuid
 from zun.model.session import StreamKind, StreamPlace, StreamRequest, Why
 from zun.store import bound_execs
+from zun.store import errors as store_errors
 from zun.store.database import Database
 from zun.work.clock import utcnow
 
@@ -274,6 +275,7 @@ def test_a_command_whose_time_is_over_is_killed(lab: AgentLab, hands: Hands) -> 
         asked: dict[str, Any] = {**RUN, "command": ["sleep", "9"], "timeout": 30}
         async with lab.channel(StreamKind.RUN, uuid, **asked) as channel:
             assert len(_bound(lab)) == 1
+            assert lab.endpoint.opener.kill_leftovers() == 0  # it is looked after
             hands.forward(31)
             end = (await listen(channel)).end
             assert end is not None and end.why is Why.KILLED and "30 s" in end.reason
@@ -332,6 +334,23 @@ def test_what_an_earlier_life_left_is_killed(lab: AgentLab) -> None:
     assert lab.endpoint.opener.kill_leftovers() == 0
     with lab.db.write() as conn:
         assert bound_execs.expire(conn, utcnow() + timedelta(seconds=1)) == 1
+
+
+def test_a_command_that_may_have_started_is_looked_for(lab: AgentLab) -> None:
+    uuid = lab.running()
+    lab.runtime.script("open_exec", LoseReply(), Fail(Conflict("it does not run")))
+
+    async def main() -> None:
+        asked: dict[str, Any] = {**RUN, "command": ["sleep", "9"], "kill_on_close": True}
+        request = StreamRequest(kind=StreamKind.RUN, container_uuid=uuid, arguments=asked)
+        assert await _refused(lab, request) == 503
+        assert len(_bound(lab)) == 1
+        assert await _refused(lab, request) == 409
+        assert len(_bound(lab)) == 1
+
+    run(main())
+    assert lab.endpoint.opener.kill_leftovers() == 1
+    assert _bound(lab) == []
 
 
 def test_a_kill_that_fails_stays_on_record(lab: AgentLab) -> None:
@@ -463,6 +482,25 @@ def test_what_can_t_be_opened_is_refused_with_a_reason(lab: AgentLab) -> None:
     assert lab.endpoint.sessions == 0
 
 
+def test_without_its_database_the_agent_opens_nothing_and_says_why(
+    lab: AgentLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = lab.running("cat", interactive=True)
+    request = StreamRequest(kind=StreamKind.ATTACH, container_uuid=uuid)
+
+    def away(_ticket: str) -> None:
+        raise store_errors.Unavailable("the database is away")
+
+    async def main() -> None:
+        ticket = lab.ticket(request)
+        monkeypatch.setattr(lab.endpoint, "_take", away)
+        with pytest.raises(Declined) as caught:
+            await open_channel(lab.place, ticket)
+        assert caught.value.status == 503 and "database" in caught.value.reason
+
+    run(main())
+
+
 def test_a_ticket_is_good_once_and_for_one_host(lab: AgentLab, db: Database) -> None:
     uuid = lab.running("cat", interactive=True)
     request = StreamRequest(kind=StreamKind.ATTACH, container_uuid=uuid)
@@ -573,6 +611,24 @@ def test_tls_both_ways(db: Database, tmp_path: Path) -> None:
                 await open_channel(wrong, lab.ticket(request), tls=good)
 
         run(main())
+
+
+@pytest.mark.parametrize("wrong", ["agent.pem", "agent.key", "ca.pem"])
+def test_certificates_that_can_t_be_used_are_named(tmp_path: Path, wrong: str) -> None:
+    files = certificates(tmp_path)
+    for content in (None, "no certificate"):
+        files[wrong].unlink()
+        if content is not None:
+            files[wrong].write_text(content)
+        with pytest.raises(OSError, match="agent_streams"):
+            agent_context(_tls(files, "agent"))
+        files[wrong].touch()
+
+
+def test_certificates_go_together() -> None:
+    with pytest.raises(conf.ConfigError, match="go together"):
+        conf.load([], overrides={"agent_streams.cert_file": "/c.pem"})
+    assert agent_context(conf.load([])) is None and client_context(conf.load([])) is None
 
 
 # -- what is told ----------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ from zun.service.queries import ListQuery, LogQuery
 from zun.store import containers, hosts, networks, operations, schema
 from zun.store.database import Database
 
+pytestmark = pytest.mark.databases
+
 ACTS = [
     Action.START,
     Action.STOP,
@@ -399,8 +401,8 @@ def test_hosts_and_their_services(still: Rig) -> None:
     assert {s.host: service.is_up(s) for s in service.services()} == {"a": True, "b": False}
 
 
-def test_a_container_may_take_its_own_name_in_another_case(tmp_path: Path) -> None:
-    with running(tmp_path, settings=quick_settings(unique_names="project")) as rig:
+def test_a_container_may_take_its_own_name_in_another_case(folder: Path) -> None:
+    with running(folder, settings=quick_settings(unique_names="project")) as rig:
         made = rig.create(Draft(image="busybox", name="web"))
         rig.settled(made.uuid)
         services = rig.house.services.containers

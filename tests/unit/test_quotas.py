@@ -35,6 +35,8 @@ from zun.service.quotas import reserve
 from zun.service.settings import QuotaSettings
 from zun.store import quotas, removal, schema
 
+pytestmark = pytest.mark.databases
+
 LIMITED = QuotaSettings(containers=17, cpu=-1, memory=-1, disk=-1)
 BUSYBOX = Draft(image="busybox")
 UNLIMITED = {"containers": -1, "cpu": -1, "memory": -1, "disk": -1}
@@ -47,9 +49,9 @@ def _used(rig: Rig, project: str = PROJECT) -> Amounts:
 
 
 @pytest.fixture
-def still(tmp_path: Path) -> Iterator[Rig]:
+def still(folder: Path) -> Iterator[Rig]:
     """A house in which nothing works: what is accepted stays as it is."""
-    rig = make(tmp_path, Fakes(), quick_settings(quota=LIMITED))
+    rig = make(folder, Fakes(), quick_settings(quota=LIMITED))
     yield rig
     rig.db.close()
 
@@ -76,8 +78,8 @@ def test_200_parallel_creates_at_a_limit_give_exactly_as_many(still: Rig) -> Non
     assert _used(still) == Amounts()
 
 
-def test_a_working_house_gives_everything_back(tmp_path: Path) -> None:
-    with running(tmp_path, settings=quick_settings(quota=LIMITED)) as rig:
+def test_a_working_house_gives_everything_back(folder: Path) -> None:
+    with running(folder, settings=quick_settings(quota=LIMITED)) as rig:
         rig.fakes.runtime.script("create", Fail(Rejected("no")))  # one of them ends in Error
         made = [rig.create() for _ in range(6)]
         rows = [rig.settled(one.uuid) for one in made]
@@ -118,9 +120,9 @@ def test_a_change_of_size_counts_the_difference(still: Rig) -> None:
         assert quotas.used(conn, PROJECT) == Amounts(cpu=2000, memory=60)
 
 
-def test_the_noop_driver_limits_nothing_and_counts(tmp_path: Path) -> None:
+def test_the_noop_driver_limits_nothing_and_counts(folder: Path) -> None:
     settings = quick_settings(quota=QuotaSettings(containers=0, enforced=False))
-    rig = make(tmp_path, Fakes(), settings)
+    rig = make(folder, Fakes(), settings)
     service = rig.house.services.quotas
     service.update(PROJECT, {"containers": 0})
     service.update_class("default", {"containers": 0})
@@ -176,8 +178,8 @@ def _rig(path: Path, *, limits_disk: bool, disk: int = 100) -> Any:
     return running(path, fakes, settings=quick_settings(quota=quota))
 
 
-def test_defect_11_omitted_disk_counts_where_a_host_can_limit_it(tmp_path: Path) -> None:
-    with _rig(tmp_path, limits_disk=True, disk=25) as rig:
+def test_defect_11_omitted_disk_counts_where_a_host_can_limit_it(folder: Path) -> None:
+    with _rig(folder, limits_disk=True, disk=25) as rig:
         made = [rig.create(BUSYBOX) for _ in range(2)]
         with pytest.raises(OverQuota, match="disk: requested 10 GiB, used 20 GiB, limit 25 GiB"):
             rig.create(BUSYBOX)
@@ -186,8 +188,8 @@ def test_defect_11_omitted_disk_counts_where_a_host_can_limit_it(tmp_path: Path)
         assert _used(rig).disk == 25
 
 
-def test_defect_11_omitted_disk_is_nothing_where_none_can_limit_it(tmp_path: Path) -> None:
-    with _rig(tmp_path, limits_disk=False, disk=0) as rig:
+def test_defect_11_omitted_disk_is_nothing_where_none_can_limit_it(folder: Path) -> None:
+    with _rig(folder, limits_disk=False, disk=0) as rig:
         row = rig.settled(rig.create(BUSYBOX).uuid)
         assert row is not None and (row.status, row.disk) == ("Created", 0)
         assert _used(rig).disk == 0
@@ -197,10 +199,10 @@ def test_defect_11_omitted_disk_is_nothing_where_none_can_limit_it(tmp_path: Pat
     ("counted_for", "placed_on", "disk"), [(True, False, 0), (False, True, 10)]
 )
 def test_placing_corrects_the_count(
-    tmp_path: Path, counted_for: bool, placed_on: bool, disk: int
+    folder: Path, counted_for: bool, placed_on: bool, disk: int
 ) -> None:
     """The host that it comes to is not like the hosts that were known when it was accepted."""
-    with _rig(tmp_path, limits_disk=placed_on) as rig:
+    with _rig(folder, limits_disk=placed_on) as rig:
         with rig.db.write() as conn:
             conn.execute(schema.hosts.update().values(limits_disk=counted_for))
         made = rig.create(BUSYBOX)
@@ -212,8 +214,8 @@ def test_placing_corrects_the_count(
         assert _used(rig) == Amounts()
 
 
-def test_a_rebuild_counts_nothing_anew(tmp_path: Path) -> None:
-    with _rig(tmp_path, limits_disk=True) as rig:
+def test_a_rebuild_counts_nothing_anew(folder: Path) -> None:
+    with _rig(folder, limits_disk=True) as rig:
         row = rig.settled(rig.create().uuid)
         before = _used(rig)
         rig.house.services.containers.act(caller(), row, Action.REBUILD)

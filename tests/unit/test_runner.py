@@ -31,6 +31,8 @@ from zun.model.operation import Event, EventKind, Operation, OperationState
 from zun.store import containers, hosts, networks, operations, schema
 from zun.work import attempt, kinds
 
+pytestmark = pytest.mark.databases
+
 K = EventKind
 SECRET = base64.b64encode(b"the content of a file").decode()
 FULL = Draft(

@@ -26,6 +26,8 @@ from zun.work.clock import utcnow
 from zun.work.context import Env
 from zun.work.runner import Claimant, Runner, take_back_expired
 
+pytestmark = pytest.mark.databases
+
 S = OperationState
 PAST = timedelta(hours=-1)
 

@@ -21,6 +21,8 @@ from zun.model.operation import OperationState
 from zun.store import containers, migrate, operations, schema
 from zun.store.database import Database
 
+pytestmark = pytest.mark.databases
+
 PAGED = settings(max_examples=20, deadline=None)
 
 # Few values, so that ties are the rule.
@@ -207,7 +209,8 @@ def test_the_observers_write_needs_the_status_it_saw_and_no_open_operation(db: D
 
 def test_the_database_refuses_a_status_that_is_none(db: Database) -> None:
     one = container()
-    with pytest.raises(sa.exc.IntegrityError), db.write() as conn:
+    # MariaDB's driver does not count it among the integrity errors.
+    with pytest.raises(sa.exc.DBAPIError, match="ck_containers_status"), db.write() as conn:
         containers.insert(conn, one)
         containers.update(conn, one.uuid, NOW, status="Sleeping")
     with db.read() as conn:

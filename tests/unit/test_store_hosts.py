@@ -15,6 +15,8 @@ from zun.model.host import Claim, Host
 from zun.store import hosts
 from zun.store.database import Database
 
+pytestmark = pytest.mark.databases
+
 FITS = 10
 
 

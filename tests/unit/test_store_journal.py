@@ -14,6 +14,8 @@ from zun.model.operation import CLOSED, EventKind, Operation, OperationState
 from zun.store import operations
 from zun.store.database import Database
 
+pytestmark = pytest.mark.databases
+
 S = OperationState
 
 

@@ -19,6 +19,8 @@ from zun.store import containers, operations
 from zun.store.database import Database
 from zun.work.clock import utcnow
 
+pytestmark = pytest.mark.databases
+
 _PLAIN = Container(
     uuid=new_uuid(), name="plain", project_id=PROJECT, user_id="u", image="busybox", image_driver="docker",
     status=Status.CREATING, cpu=1.0, memory=64, created_at=utcnow(),

@@ -13,6 +13,8 @@ from zun.model.network import Network, Port
 from zun.store import containers, networks
 from zun.store.database import Database
 
+pytestmark = pytest.mark.databases
+
 POOL = ["10.9.0.0/24", "10.9.1.0/24", "10.9.2.0/29"]
 
 
@@ -25,8 +27,7 @@ def test_two_hundred_threads_get_two_hundred_addresses(db: Database) -> None:
     net = _network(db)
 
     def give(n: int) -> Port:
-        with db.write() as conn:
-            return networks.ensure_port(conn, net, f"c{n}")
+        return db.run(lambda conn: networks.ensure_port(conn, net, f"c{n}"))
 
     with ThreadPoolExecutor(200) as pool:
         ports = list(pool.map(give, range(200)))

@@ -25,6 +25,10 @@ from zun.store import containers, hosts, sessions, tickets
 from zun.store.database import Database
 from zun.store.schema import sessions as table
 
+pytestmark = pytest.mark.databases
+
+pytestmark = pytest.mark.databases
+
 NOW = datetime(2026, 1, 1, 12)
 EXEC = "e" * 64
 

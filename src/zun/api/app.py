@@ -16,6 +16,7 @@ The order, outermost first, and why:
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ import falcon
 from falcon.constants import COMBINED_METHODS
 from prometheus_client import CollectorRegistry
 
+from zun.api.context import REQUEST_ID
 from zun.api.endpoint import Endpoint, Frame, Resource
 from zun.api.errors import RoutingError, clip, render, render_unforeseen
 from zun.api.middleware.access import Access
@@ -38,12 +40,15 @@ from zun.api.policies.enforcer import Enforcer
 from zun.api.routes import ROUTES, Routes
 from zun.api.schemas.compiled import CompiledSchema, VersionedSchema
 from zun.api.settings import ApiSettings
-from zun.service.errors import ServiceError
+from zun.service.errors import ServiceError, of_database
+from zun.store.errors import DatabaseError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from zun.service.house import Services
+
+LOG = logging.getLogger(__name__)
 
 #: Wraps an application into authentication: `NoAuth`, `HttpBasic` with its files bound, keystonemiddleware.
 Authenticate = Callable[["WSGIApplication"], "WSGIApplication"]
@@ -93,6 +98,7 @@ def _router(frame: Frame, routes: Routes) -> WSGIApplication:
     app.add_error_handler(Exception, _unforeseen)
     app.add_error_handler(falcon.HTTPError, _routing_errors(routes))
     app.add_error_handler(ServiceError, _refusal)
+    app.add_error_handler(DatabaseError, _no_database)
     for template, methods in routes.items():
         app.add_route(template, Resource(frame, methods))
     return app
@@ -104,6 +110,13 @@ def _refusal(
     resp.status = error.status
     resp.content_type = falcon.MEDIA_JSON
     resp.data = render(error)
+
+
+def _no_database(
+    req: falcon.Request, resp: falcon.Response, error: DatabaseError, params: dict[str, Any]
+) -> None:
+    LOG.error("%s: %s: %s", req.env.get(REQUEST_ID), type(error).__name__, error)
+    _refusal(req, resp, of_database(error), params)
 
 
 _ErrorHandler = Callable[[falcon.Request, falcon.Response, falcon.HTTPError, dict[str, Any]], None]

@@ -120,6 +120,7 @@ class Endpoint:
     takes: Takes = Takes.NOTHING
     params: VersionedSchema | None = None  # the query, or the merged parameters
     document: VersionedSchema | None = None
+    unwrap: Callable[[Any], Any] | None = None  # what the document stands for, before all else
     check: Callable[[object, Version], None] | None = None  # of the document, before its schema
     binary: frozenset[str] = frozenset()  # parameters whose text may hold NUL
     since: Version = MIN_VERSION
@@ -219,6 +220,8 @@ class Resource:
         document = read_body(req.bounded_stream.read())
         if document is None:
             document = {}
+        if endpoint.unwrap is not None:
+            document = endpoint.unwrap(document)
         if endpoint.check is not None:
             endpoint.check(document, version)
         self._frame.schemas[endpoint.document].check(version, document)

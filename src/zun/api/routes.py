@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from zun.api.endpoint import EVENT_STREAM, PLAIN, Endpoint, Takes
 from zun.api.handlers import (
     availability_zones,
+    capsules,
     container_actions,
     container_networks,
     containers,
@@ -22,6 +23,7 @@ from zun.api.handlers import (
     versions,
 )
 from zun.api.handlers import container_inside as inside
+from zun.api.schemas import capsules as capsule_schemas
 from zun.api.schemas import containers as schemas
 from zun.api.schemas import create
 from zun.api.schemas import hosts as host_schemas
@@ -38,6 +40,7 @@ Routes = Mapping[str, Mapping[str, Endpoint]]
 
 _CONTAINERS = "/v1/containers"
 _CONTAINER = "/v1/containers/{ident}"
+_CAPSULES = "/v1/capsules"
 _REGISTRIES = "/v1/registries"
 _REGISTRY = "/v1/registries/{registry}"
 _QUOTA = "/v1/quotas/{project}"
@@ -172,6 +175,21 @@ ROUTES: Routes = {
     f"{_CONTAINER}/container_actions": {"GET": Endpoint(handler=container_actions.list_all)},
     f"{_CONTAINER}/container_actions/{{request_id}}": {
         "GET": Endpoint(handler=container_actions.show)
+    },
+    _CAPSULES: {
+        "GET": Endpoint(handler=capsules.list_all, takes=Takes.QUERY, params=capsule_schemas.LIST),
+        "POST": Endpoint(
+            handler=capsules.create,
+            takes=Takes.DOCUMENT,
+            document=capsule_schemas.CREATE,
+            unwrap=capsule_schemas.unwrap,
+        ),
+    },
+    f"{_CAPSULES}/{{capsule}}": {
+        "GET": Endpoint(handler=capsules.show),
+        "DELETE": Endpoint(
+            handler=capsules.delete, takes=Takes.MERGED, params=capsule_schemas.DELETE
+        ),
     },
     "/v1/events": {
         "GET": Endpoint(

@@ -79,6 +79,9 @@ VERSIONS: tuple[Version, ...] = tuple(
 #: The newest that upstream has.
 UPSTREAM = Version(1, 40)
 
+#: From here on a capsule has its newer shape (contract 4.5).
+RENAMED_CAPSULE = Version(1, 32)
+
 #: Our own additions, by the version they came with.
 OUTCOME_FIELDS = Version(1, 41)
 LIST_FILTERS = Version(1, 41)

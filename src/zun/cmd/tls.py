@@ -6,16 +6,14 @@ import ssl
 
 from oslo_config import cfg
 
-from zun.conf import ConfigError
-
 
 def agent_context(conf: cfg.ConfigOpts) -> ssl.SSLContext | None:
-    """What an agent meets clients with, whose certificates it verifies; None without one. Raises ConfigError."""
+    """What an agent meets clients with, whose certificates it verifies; None without one. Raises OSError."""
     return _context(conf, ssl.PROTOCOL_TLS_SERVER)
 
 
 def client_context(conf: cfg.ConfigOpts) -> ssl.SSLContext | None:
-    """What zun-wsproxy and the API meet agents with, whose certificates and names they verify. Raises ConfigError."""
+    """What zun-wsproxy and the API meet agents with, whose certificates and names they verify. Raises OSError."""
     return _context(conf, ssl.PROTOCOL_TLS_CLIENT)
 
 
@@ -30,7 +28,7 @@ def _context(conf: cfg.ConfigOpts, protocol: ssl._SSLMethod) -> ssl.SSLContext |
         context.load_cert_chain(own.cert_file, own.key_file)
         context.load_verify_locations(own.ca_file)
     except OSError as exc:
-        raise ConfigError(
+        raise OSError(
             f"[agent_streams] cert_file, key_file, ca_file: {exc.strerror or exc}; "
             "the service must be able to read all three, and the key must be of the certificate"
         ) from exc

@@ -30,6 +30,7 @@ from zun.drivers.network import NetworkDriver
 from zun.drivers.runtime import Runtime
 from zun.drivers.volume import VolumeDriver
 from zun.model.names import new_uuid
+from zun.service.capsules import Capsules
 from zun.service.containers import Containers
 from zun.service.health import Health, Probe
 from zun.service.hosts import Hosts
@@ -182,6 +183,7 @@ def build_api(ground: Ground, *, secrets: Secrets, probes: Mapping[str, Probe]) 
     intents = _intents(ground)
     return Services(
         containers=Containers(db, bus, intents, settings.service, clock),
+        capsules=Capsules(db, intents, settings.service, clock),
         inside=Inside(db, bus, settings.service),
         sessions=Sessions(db, bus, settings.service, clock),
         networks=Networks(db, intents, settings.service, clock),
@@ -262,6 +264,8 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
             default_runtime=conf.container_runtime,
             default_disk=conf.default_disk,
             subnet_pool=_subnet_pool(conf),
+            sandbox_image=conf.sandbox_image,
+            init_seconds=conf.compute.init_container_timeout,
         ),
         agent=_agent_settings(conf, runner),
         conductor=ConductorSettings(runner=runner),
@@ -308,6 +312,7 @@ def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSet
         session_limit=conf.websocket_proxy.session_limit or None,
         idle_limit=conf.websocket_proxy.idle_limit or None,
         push_registries=tuple(conf.docker.push_registries),
+        init_seconds=conf.compute.init_container_timeout,
     )
 
 

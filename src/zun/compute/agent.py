@@ -20,6 +20,7 @@ from zun.model.host import Host, Inventory
 from zun.model.operation import host_queue
 from zun.service.intents import Intents
 from zun.store import hosts
+from zun.store.errors import DatabaseError
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
 from zun.work.runner import Checkpoint, Claimant, Runner, RunnerSettings
@@ -85,7 +86,6 @@ class Agent:
         self._settings = settings
         self._metrics = metrics
         self._endpoint = endpoint
-        self._leftovers_killed = False
         self._checkpoint = checkpoint
         self._reaper = Reaper(env, settings.reaper, metrics)
         self.observer = Observer(env, intents, settings.observer, metrics, self._listed)
@@ -99,9 +99,13 @@ class Agent:
         """Registers the host under a new epoch and begins. Raises OSError: the streams' address can't be had."""
         host = host_of(self._env, self._settings, self._inventory())
         self._endpoint.start()
-        with self._env.db.write() as conn:
-            self.epoch = hosts.register(conn, host, self._env.clock())
+
+        def register(conn: Connection) -> int:
+            epoch = hosts.register(conn, host, self._env.clock())
             hosts.set_stream_address(conn, host.hostname, self._endpoint.address)
+            return epoch
+
+        self.epoch = self._env.db.run(register, twice=True)
         LOG.info("host %s is registered, epoch %d", host.hostname, self.epoch)
         self._runner = Runner(
             queue=host_queue(self._means.host),
@@ -157,25 +161,18 @@ class Agent:
     def _listed(self, facts: list[Facts]) -> None:
         # A listing means that the engine answers: what it says of itself may be new, and work may go on.
         host = host_of(self._env, self._settings, self._inventory())
-        with self._env.db.write() as conn:
-            hosts.refresh(conn, host, self._env.clock())
+        self._env.db.run(lambda conn: hosts.refresh(conn, host, self._env.clock()), twice=True)
         self._reaper.sweep(facts)
-        if not self._leftovers_killed:
-            killed = self._endpoint.opener.kill_leftovers()
-            self._leftovers_killed = True
-            if killed:
-                LOG.info(
-                    "%d commands of an earlier life, whose clients are gone, were ended", killed
-                )
+        if killed := self._endpoint.opener.kill_leftovers():
+            LOG.info("%d commands whose clients are gone were ended", killed)
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._settings.heartbeat):
             try:
                 # An agent without its engine is no place for containers: its beat stops.
                 self._means.runtime.ping()
-                with self._env.db.write() as conn:
-                    self._record_beat(conn)
-            except DriverError as exc:
+                self._env.db.run(self._record_beat, twice=True)
+            except (DriverError, DatabaseError) as exc:
                 LOG.warning("no heartbeat: %s", exc)
             except Exception:
                 LOG.exception("the heartbeat can't be written")

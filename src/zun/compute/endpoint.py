@@ -38,6 +38,7 @@ from zun.drivers.deadline import Deadline
 from zun.model.session import StreamRequest, Why, agent_path, digest_of
 from zun.store import tickets
 from zun.store.database import Database
+from zun.store.errors import DatabaseError
 from zun.work.clock import Clock
 from zun.work.context import Means
 
@@ -268,7 +269,11 @@ class Endpoint:
             raise Declining(400, f"The opening line must have v = {VERSION} and a ticket.")
         found = None
         if 0 < len(ticket) <= _TICKET_LIMIT:
-            found = await self._in_thread(self._take, ticket)
+            try:
+                found = await self._in_thread(self._take, ticket)
+            except DatabaseError as exc:
+                LOG.warning("a ticket could not be looked at: %s", exc)
+                raise Declining(503, "The host's agent does not reach its database.") from exc
         if found is None:
             raise Declining(403, "The ticket is unknown, used, expired, or for another host.")
         project, content = found
@@ -295,6 +300,9 @@ class Endpoint:
             raise
         except errors.DriverError as exc:
             raise Declining(_STATUS[type(exc)], exc.public) from exc
+        except DatabaseError as exc:
+            LOG.warning("a stream could not be opened: %s", exc)
+            raise Declining(503, "The host's agent does not reach its database.") from exc
         except (KeyError, TypeError) as exc:
             raise Declining(400, "The ticket is of another version of the service.") from exc
 

@@ -14,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy.engine import Connection
+
+from zun.compute.capsules import CapsuleWatch
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError
 from zun.drivers.runtime import Facts
@@ -25,6 +28,7 @@ from zun.model.operation import Operation
 from zun.service.errors import ServiceError
 from zun.service.intents import Asker, Intents
 from zun.store import containers, operations
+from zun.store.errors import DatabaseError
 from zun.work import facts as seen
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
@@ -66,6 +70,7 @@ class Observer:
         self._settings = settings
         self._metrics = metrics
         self._listed = listed
+        self._capsules = CapsuleWatch(env, intents, metrics)
         self._work = threading.Condition()
         self._pending: dict[str, None] = {}  # a set that keeps its order
         self._looking: set[str] = set()
@@ -152,6 +157,10 @@ class Observer:
                 self._looking.add(uuid)
             try:
                 self._look(uuid)
+            except DatabaseError as exc:
+                LOG.warning("what container %s is can't be written: %s", uuid, exc)
+                if not self._stopping.wait(_LOOK_AGAIN):
+                    self.look_at(uuid)
             except DriverError as exc:
                 LOG.info("container %s can't be looked at: %s", uuid, exc)
                 if exc.retryable and not self._stopping.wait(_LOOK_AGAIN):
@@ -177,7 +186,7 @@ class Observer:
             try:
                 self._list(gap)
                 self.synced.set()
-            except DriverError as exc:
+            except (DriverError, DatabaseError) as exc:
                 LOG.warning("the engine can't be listed: %s", exc)
                 if not self._stopping.wait(1.0):
                     self.look_at_all(gap=gap)
@@ -196,24 +205,45 @@ class Observer:
             lived = gap and row.status in _ALIVE
             if lived or _worth_a_look(row, by_uuid.get(row.uuid)):
                 self.look_at(row.uuid)
+        for uuid in self._capsules.doubtful(by_uuid):
+            self.look_at(uuid)
         self._listed(found)
 
     def _look(self, uuid: str) -> None:
         with self._env.db.read() as conn:
             row = containers.get(conn, uuid)
-        if row is None or row.host != self._means.host:
+        if row is None:
+            self._look_at_capsule(uuid)
+            return
+        if row.capsule_uuid is not None:
+            self.look_at(
+                row.capsule_uuid
+            )  # all of it in one look: no two may be written in the wrong order
+            return
+        if row.host != self._means.host:
             return
         if row.open_action is not None and self._defer(uuid):
             return
         facts = self._means.runtime.inspect(uuid, Deadline(_LOOK_TIME))
         self._apply(row, facts)
 
+    def _look_at_capsule(self, uuid: str) -> None:
+        """What is known by this uuid is a sandbox, if it is anything."""
+        row = self._capsules.row(uuid)
+        if row is None:
+            return
+        if row.open_action is not None and self._defer(uuid):
+            self._intents.wake(uuid)  # this may be what the operation waits for
+            return
+        if not self._capsules.look(row, Deadline(_LOOK_TIME)):
+            self.look_at(uuid)
+
     def _defer(self, uuid: str) -> bool:
-        """Leaves a container to its open operation; False if that has ended in between."""
+        """Leaves a container or a capsule to its open operation; False if that has ended in between."""
         with self._work:
             self._deferred.add(uuid)
         with self._env.db.read() as conn:
-            row = containers.get(conn, uuid)
+            row = containers.get(conn, uuid) or self._capsules.row(uuid)
         if row is None or row.open_action is not None:
             return True
         with self._work:
@@ -245,7 +275,8 @@ class Observer:
 
     def _write(self, row: Container, status: Status, changes: dict[str, object]) -> bool:
         now = self._env.clock()
-        with self._env.db.write() as conn:
+
+        def write(conn: Connection) -> bool:
             if not containers.update_if_idle(conn, row.uuid, row.status, now, **changes):
                 return False
             detail = {
@@ -255,6 +286,10 @@ class Observer:
                 "status_reason": changes.get("status_reason"),
             }
             operations.tell_observed(conn, row.uuid, row.project_id, now, detail)
+            return True
+
+        if not self._env.db.run(write):
+            return False
         if status is not row.status:
             LOG.info("container %s is %s (was %s)", row.uuid, status, row.status)
             self._metrics.observed.labels(status).inc()

@@ -46,6 +46,7 @@ class Opener:
         self._means = means
         self._db = db
         self._clock = clock
+        self._held: set[str] = set()  # bound commands that a session of this life looks after
 
     def open(self, request: StreamRequest, deadline: Deadline) -> Opened:
         """The stream that is asked for; its socket is the caller's to close."""
@@ -68,9 +69,18 @@ class Opener:
                 return Opened(stream=self._archives().open_put(uuid, arguments["path"], deadline))
 
     def _exec(self, uuid: str, ident: str, deadline: Deadline) -> Opened:
-        with self._db.write(durable=False) as conn:
-            bound = bound_execs.opened(conn, ident, self._clock())
-        stream = self._commands().open_exec(uuid, ident, deadline)
+        mine = ident not in self._held
+        self._held.add(ident)
+        try:
+            with self._db.write(durable=False) as conn:
+                bound = bound_execs.opened(conn, ident, self._clock())
+            stream = self._commands().open_exec(uuid, ident, deadline)
+        except BaseException:
+            if mine:
+                self._held.discard(ident)
+            raise
+        if not bound:
+            self._held.discard(ident)
         facts = {"tty": stream.tty}
         return Opened(stream=stream, exec_id=ident, bound=bound, kill_on_close=bound, facts=facts)
 
@@ -82,13 +92,17 @@ class Opener:
         bound = bool(arguments["kill_on_close"]) or timeout is not None
         if bound:
             # Before it is started: whoever comes after a killed agent must know of it.
+            self._held.add(ident)
             with self._db.write(durable=False) as conn:
                 bound_execs.insert(conn, ident, uuid, self._means.host, self._clock())
                 bound_execs.opened(conn, ident, self._clock())
         try:
             stream = commands.open_exec(uuid, ident, deadline)
-        except errors.DriverError:
-            self.forget(ident)
+        except errors.DriverError as exc:
+            if exc.retryable:  # it may have started all the same
+                self._held.discard(ident)
+            else:
+                self.forget(ident)
             raise
         return Opened(
             stream=stream,
@@ -109,20 +123,29 @@ class Opener:
             runtime.resize(uuid, rows, columns, deadline)
 
     def kill(self, uuid: str, exec_id: str) -> None:
-        """Kills a command that is bound to its client, and forgets it; one that has ended is only forgotten."""
-        with contextlib.suppress(errors.NotFound):
-            self._commands().kill_exec(uuid, exec_id, Deadline(_ACT))
+        """Kills a command that is bound to its client, and forgets it; one that has ended is only forgotten.
+
+        Where that fails it stays on record, and `kill_leftovers` tries again.
+        """
+        try:
+            with contextlib.suppress(errors.NotFound):
+                self._commands().kill_exec(uuid, exec_id, Deadline(_ACT))
+        finally:
+            self._held.discard(exec_id)
         self.forget(exec_id)
 
     def forget(self, exec_id: str) -> None:
         """A bound command has ended."""
         with self._db.write(durable=False) as conn:
             bound_execs.delete(conn, exec_id)
+        self._held.discard(exec_id)
 
     def kill_leftovers(self) -> int:
-        """Kills the bound commands of an earlier life of this agent; how many there were."""
+        """Kills the bound commands that nobody looks after: of an earlier life of this agent, or whose kill failed
+        while the engine was away; how many there were."""
         with self._db.read() as conn:
-            left = bound_execs.on_host(conn, self._means.host)
+            every = bound_execs.on_host(conn, self._means.host)
+        left = [(exec_id, uuid) for exec_id, uuid in every if exec_id not in self._held]
         for exec_id, uuid in left:
             self.kill(uuid, exec_id)
         return len(left)

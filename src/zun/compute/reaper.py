@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError
 from zun.drivers.runtime import Facts
-from zun.store import containers, networks
+from zun.store import capsules, containers, networks
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
 
@@ -55,6 +55,7 @@ class Reaper:
         files = list(self._means.volumes.list())
         with self._env.db.read() as conn:
             unknown = containers.missing(conn, [*on_engine, *files])
+            unknown -= capsules.known(conn, sorted(unknown))  # their sandboxes
             known_nets = {network.uuid for network in networks.every(conn)}
         leftovers = [
             *(("container", uuid) for uuid in on_engine if uuid in unknown),

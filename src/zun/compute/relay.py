@@ -19,6 +19,7 @@ from zun.drivers import errors
 from zun.drivers.bytestreams import STDERR, Outcome, Pieces
 from zun.drivers.deadline import Deadline
 from zun.model.session import StreamKind, StreamRequest, Why
+from zun.store.errors import DatabaseError
 
 LOG = logging.getLogger(__name__)
 
@@ -170,8 +171,8 @@ class Relay:
         try:
             # Shielded: a command must not outlive its client because the service stops at this moment.
             await asyncio.shield(self._loop.run_in_executor(self._executor, act))
-        except errors.DriverError as exc:
-            # It stays on record: the agent kills it when it starts anew.
+        except (errors.DriverError, DatabaseError) as exc:
+            # It stays on record: it is killed with the next listing, when the engine answers again.
             LOG.warning("a command whose client has left could not be killed: %s", exc)
 
     async def _judge(self, down: asyncio.Task[None]) -> End:

@@ -15,6 +15,7 @@ from zun.model.names import new_uuid
 from zun.service.errors import ServiceError
 from zun.service.intents import Asker, Intents
 from zun.store import containers
+from zun.store.errors import DatabaseError
 from zun.work.context import Env
 
 LOG = logging.getLogger(__name__)
@@ -52,6 +53,9 @@ class Timekeeper:
         while not self._stopping.wait(pause):
             try:
                 pause = self._round()
+            except DatabaseError as exc:
+                LOG.warning("a round of keeping time is put off: %s", exc)
+                pause = _LATEST
             except Exception:
                 LOG.exception("a round of keeping time failed")
                 pause = _LATEST

@@ -11,6 +11,7 @@ from zun.bus import Bus
 from zun.model.operation import CONDUCTOR_QUEUE
 from zun.service.once import KEPT
 from zun.store import bound_execs, idempotency, operations, sessions, tickets
+from zun.store.errors import DatabaseError
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
 from zun.work.runner import Checkpoint, Claimant, Runner, RunnerSettings, take_back_expired
@@ -84,6 +85,8 @@ class Conductor:
             try:
                 take_back_expired(self._env.db, self._env, self._bus, self._metrics)
                 self._forget_history()
+            except DatabaseError as exc:
+                LOG.warning("a round of housekeeping is put off: %s", exc)
             except Exception:
                 LOG.exception("a round of housekeeping failed")
 

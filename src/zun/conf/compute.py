@@ -110,6 +110,13 @@ _WORK: list[cfg.Opt] = [
         help="Seconds from acceptance within which an operation must end. What can't be done "
         "until then is undone and the container shows why.",
     ),
+    cfg.IntOpt(
+        "init_container_timeout",
+        default=3600,
+        min=1,
+        help="Seconds each init container of a capsule may take, with all its retries. One that "
+        "takes longer fails the capsule. It comes on top of operation_deadline.",
+    ),
     cfg.FloatOpt(
         "poll_interval",
         default=5.0,

@@ -48,6 +48,13 @@ OPTS: list[cfg.Opt] = [
         help="OCI runtime of containers whose user names none. It must be registered with the "
         "engine. Unset: the engine's own default.",
     ),
+    cfg.StrOpt(
+        "sandbox_image",
+        default="",
+        help="Image of the container that holds a capsule's network. Its own command must run until "
+        "it is killed. Empty: a tiny one that is made on the host, for x86_64 and aarch64, so that "
+        "no registry is needed.",
+    ),
     cfg.ListOpt(
         "image_driver_list",
         default=["docker"],

@@ -88,6 +88,11 @@ class Plan:
     healthcheck: HealthCheck | None = None
     mounts: Sequence[FileMount] = ()
     attachments: Sequence[Attachment] = ()
+    # What follows needs CanShare.
+    is_sandbox: bool = False  # others may join its namespaces
+    sandbox: str | None = (
+        None  # the uuid of the sandbox it joins; then no attachments, hostname, ports
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +358,20 @@ class CanCommit(Protocol):
     """
 
     def commit(self, uuid: str, repository: str, tag: str, deadline: Deadline) -> Committed: ...
+
+
+@runtime_checkable
+class CanShare(Protocol):
+    """Containers in the network and IPC namespaces of another, their sandbox (`Plan.sandbox`).
+
+    sandbox_image: the `Plan.image` of a container that does nothing until it is killed; made on this host where it is
+        not there, without any registry. Unsupported: not for this kind of machine.
+    create: NotFound if the sandbox is gone. start: Conflict if it does not run, NotFound or Conflict if it is gone.
+    Containers belong to one life of their sandbox: one that was restarted has a new network, which those that ran
+    all the while are not in; one that was made anew can't be joined by those made before.
+    """
+
+    def sandbox_image(self, deadline: Deadline) -> str: ...
 
 
 class LogStream(Protocol):

@@ -127,6 +127,9 @@ class Container:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     max_run_time: int | None = None  # seconds from a start until the agent stops it
+    capsule_uuid: str | None = None  # of the capsule it is a member of
+    capsule_order: int | None = None  # its place in the template, init containers first
+    init: bool = False  # a member that has to end well before the others start
     # From the open operation, if there is one (joined when read; never columns of their own).
     open_action: Action | None = None
     open_begun: bool = False

@@ -40,6 +40,11 @@ def generated_name() -> str:
     return f"{random.choice(GREEK)}-{random.randint(1, 24)}-container"
 
 
+def member_name(capsule: str) -> str:
+    """A name for a container of a capsule, which is named by its name or uuid (contract 3.4)."""
+    return f"capsule-{capsule[:200]}-{random.choice(GREEK)}-{random.randint(1, 24)}"
+
+
 def new_uuid() -> str:
     """A random uuid in its usual spelling."""
     return str(uuid.uuid4())

@@ -13,6 +13,7 @@ from zun.model.lifecycle import Action, Status
 #: The kinds of resource an operation may be about.
 CONTAINER = "container"
 IMAGE = "image"
+CAPSULE = "capsule"
 
 #: Actions that leave no record for users (contract 9).
 UNRECORDED = frozenset({Action.UPDATE, Action.RESIZE_CONTAINER})

@@ -53,7 +53,8 @@ class Containers:
         with self._db.read() as conn:
             if uuid is not None:
                 one = containers.get(conn, uuid)
-                found = [one] if one is not None and scope in (None, one.project_id) else []
+                mine = one is not None and scope in (None, one.project_id)
+                found = [one] if one is not None and mine and one.capsule_uuid is None else []
             else:
                 found = containers.find(conn, ident, scope)
         if not found:
@@ -69,7 +70,8 @@ class Containers:
             after = None
             if query.marker is not None:
                 after = containers.get(conn, query.marker)
-                if after is None or scope not in (None, after.project_id):
+                member = after is not None and after.capsule_uuid is not None
+                if after is None or member or scope not in (None, after.project_id):
                     raise NotFound(f"marker: there is no container {query.marker[:64]}.")
             return containers.page(
                 conn,
@@ -191,13 +193,16 @@ class Containers:
         )
 
     def _change(self, container: Container, changes: Mapping[str, Any]) -> Container:
-        with self._db.write() as conn:
+
+        def write(conn: Connection) -> Container | None:
             if "name" in changes:
                 drafts.check_unique(
                     conn, container.project_id, changes["name"], self._settings, container.uuid
                 )
             containers.update(conn, container.uuid, self._clock(), **changes)
-            return self._there(container, containers.get(conn, container.uuid))
+            return containers.get(conn, container.uuid)
+
+        return self._there(container, self._db.run(write))
 
     def _there(self, container: Container, after: Container | None) -> Container:
         if after is None:

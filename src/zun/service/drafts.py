@@ -25,7 +25,7 @@ from zun.service import quotas, registries
 from zun.service.caller import Caller
 from zun.service.errors import Conflict, Invalid, NotFound
 from zun.service.settings import ServiceSettings
-from zun.store import containers, hosts, networks
+from zun.store import capsules, containers, hosts, locks, networks
 from zun.store import registries as stored_registries
 from zun.work.clock import Clock
 
@@ -37,8 +37,8 @@ def prepare(
     _refuse_unconfigured(draft, settings)
     check_image(draft.image)
     row = _row(conn, caller, draft, settings, clock)
-    quotas.reserve(conn, caller.project_id, amounts_of(row), settings.quota)
     check_unique(conn, caller.project_id, draft.name, settings)
+    quotas.reserve(conn, caller.project_id, amounts_of(row), settings.quota)
     if draft.host is not None and hosts.find(conn, draft.host) is None:
         raise NotFound(f"host: no host {draft.host!r} is known.", slug="requested-host-not-found")
     nets = [_net(conn, caller, index, net) for index, net in enumerate(draft.nets)]
@@ -104,9 +104,11 @@ def _registry(conn: Connection, caller: Caller, draft: Draft) -> str | None:
 
 
 def _disk(conn: Connection, draft: Draft, settings: ServiceSettings) -> int:
-    """GiB to count. Who names none gets the default where the host can limit disk, which placing will tell."""
-    if draft.disk is not None:
-        return draft.disk
+    return default_disk(conn, settings) if draft.disk is None else draft.disk
+
+
+def default_disk(conn: Connection, settings: ServiceSettings) -> int:
+    """GiB to count for who names none: the default where a host can limit disk, which placing will tell."""
     return settings.default_disk if hosts.any_limits_disk(conn) else 0
 
 
@@ -156,9 +158,14 @@ def check_unique(
     if name is None or not settings.unique_names:
         return
     scope = project_id if settings.unique_names == "project" else None
+    locks.hold(conn, f"container names of {scope}" if scope else "container names")
     if containers.name_taken(conn, name, scope, besides):
         raise Conflict(
             f"name: a container named {name!r} exists already.", slug="container-already-exists"
+        )
+    if capsules.name_taken(conn, name, scope):
+        raise Conflict(
+            f"name: a capsule named {name!r} exists already.", slug="container-already-exists"
         )
 
 

@@ -5,6 +5,8 @@ The message is one sentence for the user: what is wrong, with which field or res
 
 from __future__ import annotations
 
+from zun.store.errors import CommitUnknown, DatabaseError
+
 
 class ServiceError(Exception):
     """Base of all; `slug` becomes the error code `container.<slug>`."""
@@ -58,6 +60,16 @@ class Unavailable(ServiceError):
 
     status = 503
     slug = "service-unavailable"
+
+
+def of_database(error: DatabaseError) -> Unavailable:
+    """What a user is told where the database failed: nothing of the cause, which is in the log."""
+    if isinstance(error, CommitUnknown):
+        return Unavailable(
+            "The records were lost sight of while the request was written down: it may have been accepted. "
+            "Look before asking again; a create with an Idempotency-Key may be repeated as it is."
+        )
+    return Unavailable("The records can't be reached; nothing was accepted. Ask again in a moment.")
 
 
 class Gone(ServiceError):

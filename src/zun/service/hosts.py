@@ -69,17 +69,18 @@ class Hosts:
         return self._change(host, binary, forced_down=forced_down)
 
     def _change(self, host: str, binary: str, **changes: Any) -> Service:
-        with self._db.write() as conn:
-            service = hosts.change_service(conn, host, binary, self._clock(), **changes)
+        service = self._db.run(
+            lambda conn: hosts.change_service(conn, host, binary, self._clock(), **changes),
+            twice=True,
+        )
         if service is None:
             raise _no_service(host, binary)
         return service
 
     def delete_service(self, host: str, binary: str) -> None:
         """Forgets a service; an agent that still beats records it anew. Raises NotFound."""
-        with self._db.write() as conn:
-            if not hosts.delete_service(conn, host, binary):
-                raise _no_service(host, binary)
+        if not self._db.run(lambda conn: hosts.delete_service(conn, host, binary)):
+            raise _no_service(host, binary)
 
     def zones(self, query: ListQuery, default: str) -> Sequence[str]:
         """One page of availability zones by name, each once; services without one are in `default`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zun.service.capsules import Capsules
 from zun.service.containers import Containers
 from zun.service.errors import Unavailable
 from zun.service.health import Health
@@ -22,6 +23,7 @@ class Services:
     """What an API needs."""
 
     containers: Containers
+    capsules: Capsules
     inside: Inside
     sessions: Sessions
     networks: Networks

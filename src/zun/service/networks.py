@@ -47,10 +47,11 @@ class Networks:
         if name == networks.DEFAULT:
             raise Invalid(f"name: {name!r} is the network that each project gets by itself.")
         try:
-            with self._db.write() as conn:
-                made = networks.create(
+            made = self._db.run(
+                lambda conn: networks.create(
                     conn, caller.project_id, name, self._settings.subnet_pool, self._clock()
                 )
+            )
         except networks.Exhausted as exc:
             raise Conflict(
                 f"No network can be made: {exc} ([docker_network] subnet_pool)."
@@ -61,13 +62,16 @@ class Networks:
 
     def delete(self, caller: Caller, ident: str) -> None:
         """Removes a network by its uuid, or by its name in the caller's project. Raises Conflict: it is in use."""
-        with self._db.write() as conn:
+
+        def write(conn: Connection) -> None:
             uuid = uuid_or_none(ident)
             network = networks.get(conn, uuid) if uuid else None
             if network is None:
                 network = drafts.find_network(conn, caller.project_id, ident[:255], "network")
             if not networks.delete(conn, network.uuid):
                 raise Conflict(f"Network {network.uuid} is in use: a container has a port on it.")
+
+        self._db.run(write)
 
     def attach(self, caller: Caller, container: Container, request: AttachRequest) -> None:
         """Accepts that a container joins a network (contract 2.1)."""

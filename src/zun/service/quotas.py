@@ -78,14 +78,16 @@ class Quotas:
 
     def update(self, project_id: str, limits: Limits) -> Limits:
         """Sets limits of a project; what holds for it then."""
-        with self._db.write() as conn:
+
+        def write(conn: Connection) -> Limits:
             quotas.set_project(conn, project_id, limits)
             return _effective(conn, project_id, self._settings)
 
+        return self._db.run(write, twice=True)
+
     def delete(self, project_id: str) -> None:
         """Removes the limits of a project; the defaults hold for it again."""
-        with self._db.write() as conn:
-            quotas.forget_project(conn, project_id)
+        self._db.run(lambda conn: quotas.forget_project(conn, project_id), twice=True)
 
     def of_class(self, name: str) -> Limits:
         """The limits of a class, the configured ones where it has none. Only the class `default` limits anybody."""
@@ -94,9 +96,12 @@ class Quotas:
 
     def update_class(self, name: str, limits: Limits) -> Limits:
         """Sets limits of a class; all of them then."""
-        with self._db.write() as conn:
+
+        def write(conn: Connection) -> Limits:
             quotas.set_class(conn, name, limits)
             return self._of_class(conn, name)
+
+        return self._db.run(write, twice=True)
 
     def _of_class(self, conn: Connection, name: str) -> Limits:
         configured = self._settings.limits

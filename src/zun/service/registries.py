@@ -135,8 +135,7 @@ class Registries:
             user_id=caller.user_id,
             created_at=self._clock(),
         )
-        with self._db.write() as conn:
-            registries.insert(conn, registry)
+        self._db.run(lambda conn: registries.insert(conn, registry))
         return registry
 
     def update(self, registry: Registry, changes: Mapping[str, Any]) -> Registry:
@@ -146,9 +145,12 @@ class Registries:
         columns = dict(changes)
         if "password" in columns:
             columns["password"] = self._sealed(columns["password"])
-        with self._db.write() as conn:
+
+        def write(conn: Connection) -> Registry | None:
             registries.update(conn, registry.uuid, self._clock(), **columns)
-            after = registries.get(conn, registry.uuid)
+            return registries.get(conn, registry.uuid)
+
+        after = self._db.run(write)
         if after is None:
             raise NotFound(f"Registry {registry.uuid} could not be found.", slug=_SLUG)
         return after
@@ -156,8 +158,7 @@ class Registries:
     def delete(self, registry: Registry) -> None:
         """Removes a registry. Raises Conflict while a container refers to it."""
         try:
-            with self._db.write() as conn:
-                registries.delete(conn, registry.uuid)
+            self._db.run(lambda conn: registries.delete(conn, registry.uuid))
         except registries.InUse:
             raise Conflict(
                 f"Registry {registry.uuid} is in use by a container; delete that first."

@@ -49,3 +49,4 @@ class ServiceSettings:
     session_limit: int | None = 86_400  # seconds a session may take; None = any
     idle_limit: int | None = 3_600  # seconds without a byte; None = any
     push_registries: Sequence[str] = ()  # patterns of domains
+    init_seconds: float = 3600.0

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import TRANSITIONS, Action, Status
 from zun.store import keyset, labels
-from zun.store.rows import columns_of, names_of, values_of
+from zun.store.rows import columns_of, hold_row, names_of, values_of
 from zun.store.schema import Json, JsonAsIs, containers, operations
 
 _COLUMNS = columns_of(containers, Container)
@@ -24,6 +24,8 @@ _SELECT = sa.select(*_COLUMNS, operations.c.action, operations.c.begun).select_f
 _BY_UUID = _SELECT.where(containers.c.uuid == sa.bindparam("uuid"))
 _UPDATE = containers.update().where(containers.c.uuid == sa.bindparam("of_uuid"))
 _DERIVED = frozenset({"id", "open_action", "open_begun"})
+#: Containers of users; members of a capsule are not among them (contract 4.5).
+_ALONE = containers.c.capsule_uuid.is_(None)
 
 
 def _value(row: Any) -> Container:
@@ -76,9 +78,15 @@ def get(conn: Connection, uuid: str) -> Container | None:
     return None if row is None else _value(row)
 
 
+def hold(conn: Connection, uuid: str) -> Container | None:
+    """As `get`, and nobody else writes to the row before this transaction ends."""
+    hold_row(conn, containers, uuid)
+    return get(conn, uuid)
+
+
 def find(conn: Connection, name: str, project_id: str | None, most: int = 2) -> list[Container]:
-    """Containers of exactly this name, in the project (None = in all), at most `most`."""
-    query = _SELECT.where(containers.c.name == name).order_by(containers.c.id).limit(most)
+    """Containers of exactly this name, in the project (None = in all), at most `most`; no members of capsules."""
+    query = _SELECT.where(containers.c.name == name, _ALONE).order_by(containers.c.id).limit(most)
     if project_id is not None:
         query = query.where(containers.c.project_id == project_id)
     return [_value(row) for row in conn.execute(query)]
@@ -109,13 +117,13 @@ def page(
     sort_key: str,
     descending: bool,
 ) -> list[Listed]:
-    """One page by keyset: the rows that follow `after` in the order of (`sort_key`, id)."""
+    """One page by keyset: the rows that follow `after` in the order of (`sort_key`, id); no members of capsules."""
     assert sort_key in SORT_KEYS
-    query = _SHOWN
+    query = _SHOWN.where(_ALONE)
     if project_id is not None:
         query = query.where(containers.c.project_id == project_id)
     for key, wanted in filters.items():
-        query = query.where(_matches(conn, key, wanted))
+        query = query.where(_matches(key, wanted))
     query = keyset.page(
         query,
         containers.c[sort_key],
@@ -127,11 +135,12 @@ def page(
     return [_listed(row) for row in conn.execute(query).all()]
 
 
-def _matches(conn: Connection, key: str, wanted: Any) -> Any:
+def _matches(key: str, wanted: Any) -> Any:
     if key == "status" and isinstance(wanted, tuple):
         return containers.c.status.in_(wanted)
     if key == "name_prefix":
-        return _begins(conn, containers.c.name, wanted)
+        # Names are ASCII and compared by bytes: a range of the index, on every database.
+        return (containers.c.name >= wanted) & (containers.c.name < wanted + "\x7f")
     if key == "labels":
         return sa.and_(*(labels.matches(containers.c.uuid, *label) for label in wanted))
     if key != "task_state":
@@ -140,13 +149,6 @@ def _matches(conn: Connection, key: str, wanted: Any) -> Any:
     return operations.c.action.in_(actions) & (
         operations.c.begun | (operations.c.action != Action.CREATE)
     )
-
-
-def _begins(conn: Connection, column: sa.Column[Any], prefix: str) -> Any:
-    # Names are ASCII. SQLite compares bytes, and its LIKE has no use for an index; the others' LIKE has.
-    if conn.dialect.name == "sqlite":
-        return (column >= prefix) & (column < prefix + "\x7f")
-    return column.startswith(prefix, autoescape=True)
 
 
 def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
@@ -159,6 +161,8 @@ def update_if_idle(
     conn: Connection, uuid: str, recorded: Status, now: datetime, **changes: Any
 ) -> bool:
     """Sets columns of a row that still has the status `recorded` and no open operation; whether it did."""
+    # Before: a condition on another table is not looked at again after a wait for the row.
+    hold_row(conn, containers, uuid)
     open_op = sa.exists().where(operations.c.open_key == uuid)
     done = conn.execute(
         containers.update()
@@ -178,6 +182,18 @@ def on_host(conn: Connection, host: str) -> Sequence[Container]:
     """All containers placed on `host`."""
     query = _SELECT.where(containers.c.host == host).order_by(containers.c.id)
     return [_value(row) for row in conn.execute(query)]
+
+
+def members_of(conn: Connection, capsule_uuids: Sequence[str]) -> dict[str, list[Container]]:
+    """The members of capsules by the capsule's uuid, in the order in which they start."""
+    members: dict[str, list[Container]] = {uuid: [] for uuid in capsule_uuids}
+    for start in range(0, len(capsule_uuids), 500):
+        part = capsule_uuids[start : start + 500]
+        query = _SELECT.where(containers.c.capsule_uuid.in_(part))
+        for row in conn.execute(query.order_by(containers.c.capsule_order)):
+            member = _value(row)
+            members[member.capsule_uuid or ""].append(member)
+    return members
 
 
 def limited(conn: Connection, host: str) -> Sequence[tuple[str, datetime, int]]:

@@ -288,8 +288,17 @@ def release(conn: Connection, container_uuid: str) -> None:
     held = held_by(conn, container_uuid)
     if held is None:
         return
+    _hold(conn, held.host)
     conn.execute(claims.delete().where(claims.c.container_uuid == container_uuid))
     _recount(conn, held.host)
+
+
+def _hold(conn: Connection, host: str) -> None:
+    """Keeps others from claiming or giving back on `host` until this transaction ends: a sum would miss theirs.
+
+    Whoever writes to claims holds their host before.
+    """
+    conn.execute(sa.select(hosts.c.id).where(hosts.c.hostname == host).with_for_update())
 
 
 def _recount(conn: Connection, host: str) -> None:

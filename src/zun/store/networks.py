@@ -1,18 +1,25 @@
-"""SQL on the networks and ports of the Docker network driver. The unique keys are the allocator."""
+"""SQL on the networks and ports of the Docker network driver. The unique keys are the allocator.
+
+What writes raises Contended where another took the same at the same time: the transaction is to be begun anew.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
 
 from zun.model.names import new_uuid, port_uuid
 from zun.model.network import Network, Port
+from zun.store import locks
+from zun.store.errors import Contended
 from zun.store.rows import columns_of, values_of
-from zun.store.schema import containers, networks, ports
+from zun.store.schema import capsules, containers, networks, ports
 
 _NETWORK = sa.select(*columns_of(networks, Network))
 _PORT = sa.select(*columns_of(ports, Port))
@@ -27,6 +34,18 @@ DEFAULT = "default"
 
 class Exhausted(Exception):
     """No subnet in the pool, or no address in the subnet, is free."""
+
+
+@contextmanager
+def _raced() -> Iterator[None]:
+    """Whoever finds that another was quicker - took the address, used the network - begins anew and sees what it did.
+
+    Raises Contended.
+    """
+    try:
+        yield
+    except IntegrityError as exc:
+        raise Contended("another took the address or the network first") from exc
 
 
 def get(conn: Connection, uuid: str) -> Network | None:
@@ -60,9 +79,15 @@ def ensure(
     known = find(conn, project_id, name)
     if known:
         return known[0]
+    # Else all who make their networks at once would want the same subnet, and all but one begin anew.
+    locks.hold(conn, "subnets")
+    known = find(conn, project_id, name)
+    if known:
+        return known[0]
     subnet = _free_subnet(conn, pool, avoid)
     new = Network(uuid=new_uuid(), project_id=project_id, name=name, subnet=subnet)
-    conn.execute(networks.insert().values(**values_of(networks, new), created_at=now))
+    with _raced():
+        conn.execute(networks.insert().values(**values_of(networks, new), created_at=now))
     return new
 
 
@@ -92,7 +117,8 @@ def delete(conn: Connection, uuid: str) -> bool:
 
 def _delete(conn: Connection, uuid: str, *where: sa.ColumnElement[bool]) -> None:
     used = sa.exists().where(ports.c.network_uuid == uuid)
-    conn.execute(networks.delete().where(networks.c.uuid == uuid, ~used, *where))
+    with _raced():
+        conn.execute(networks.delete().where(networks.c.uuid == uuid, ~used, *where))
 
 
 def renumber(
@@ -103,11 +129,11 @@ def renumber(
     None if it has one, or is gone. Raises Exhausted.
     """
     used = sa.exists().where(ports.c.network_uuid == uuid)
-    done = conn.execute(
-        networks.update()
-        .where(networks.c.uuid == uuid, ~used)
-        .values(subnet=_free_subnet(conn, pool, avoid))
-    )
+    free = _free_subnet(conn, pool, avoid)
+    with _raced():
+        done = conn.execute(
+            networks.update().where(networks.c.uuid == uuid, ~used).values(subnet=free)
+        )
     return get(conn, uuid) if done.rowcount == 1 else None
 
 
@@ -135,6 +161,9 @@ def ensure_port(
     row = conn.execute(_PORT.where(mine)).first()
     if row is not None:
         return Port(**row._mapping)
+    conn.execute(
+        sa.select(networks.c.uuid).where(networks.c.uuid == network.uuid).with_for_update()
+    )
     taken = {
         r[0]
         for r in conn.execute(
@@ -160,7 +189,8 @@ def ensure_port(
         container_uuid=container_uuid,
         address=address,
     )
-    conn.execute(ports.insert().values(**values_of(ports, port)))
+    with _raced():
+        conn.execute(ports.insert().values(**values_of(ports, port)))
     return port
 
 
@@ -171,14 +201,15 @@ def ports_of(conn: Connection, container_uuid: str) -> Sequence[Port]:
 
 
 def others_on_host(conn: Connection, network_uuid: str, container_uuid: str, host: str) -> bool:
-    """Whether another container placed on `host` has a port on the network."""
+    """Whether another container or capsule placed on `host` has a port on the network."""
     query = (
         sa.select(ports.c.uuid)
-        .join(containers, containers.c.uuid == ports.c.container_uuid)
+        .outerjoin(containers, containers.c.uuid == ports.c.container_uuid)
+        .outerjoin(capsules, capsules.c.uuid == ports.c.container_uuid)
         .where(
             ports.c.network_uuid == network_uuid,
             ports.c.container_uuid != container_uuid,
-            containers.c.host == host,
+            sa.or_(containers.c.host == host, capsules.c.host == host),
         )
     )
     return conn.execute(query.limit(1)).first() is not None

@@ -9,13 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError
 
 from zun.model import lifecycle
 from zun.model.lifecycle import Action, Status
 from zun.model.operation import CLAIMABLE, CLAIMED, Event, EventKind, Operation, OperationState
 from zun.store.database import TELLS
-from zun.store.rows import columns_of, names_of, values_of
+from zun.store.rows import columns_of, insert_new, names_of, values_of
 from zun.store.schema import events, operations
 
 _COLUMNS = columns_of(operations, Operation)
@@ -43,10 +42,9 @@ def _value(row: Any) -> Operation:
 def open_(conn: Connection, operation: Operation) -> None:
     """Adds an open operation with its event `accepted`. Raises AlreadyOpen."""
     values = values_of(operations, operation, but=_NO_ID)
-    try:
-        conn.execute(operations.insert(), {**values, "open_key": operation.container_uuid})
-    except IntegrityError as exc:
-        raise AlreadyOpen from exc
+    row = {**values, "open_key": operation.container_uuid}
+    if not insert_new(conn, operations, row, ["open_key"]):
+        raise AlreadyOpen
     detail = None  # an image has no status
     if operation.prior_status is not None:
         detail = {"status": lifecycle.begin(operation.action, operation.prior_status)}
@@ -59,9 +57,13 @@ def get(conn: Connection, uuid: str) -> Operation | None:
     return None if row is None else _value(row)
 
 
-def open_of(conn: Connection, container_uuid: str) -> Operation | None:
-    """The open operation of a container, or None."""
-    row = conn.execute(_SELECT.where(operations.c.open_key == container_uuid)).first()
+def open_of(conn: Connection, container_uuid: str, *, hold: bool = False) -> Operation | None:
+    """The open operation of a container, or None. `hold`: nobody else writes to it before this transaction ends.
+
+    Whoever holds an operation and a container took the operation first.
+    """
+    query = _SELECT.where(operations.c.open_key == container_uuid)
+    row = conn.execute(query.with_for_update() if hold else query).first()
     return None if row is None else _value(row)
 
 
@@ -189,7 +191,7 @@ def take_back(
     else:
         query = query.where(operations.c.claimed_until < now)
     freed: list[Operation] = []
-    for row in conn.execute(query).all():
+    for row in conn.execute(query.order_by(operations.c.id)).all():
         held = _value(row)
         state = (
             OperationState.UNDO_PENDING
@@ -219,6 +221,16 @@ def renew(conn: Connection, by: str, epoch: int, until: datetime, uuids: Sequenc
         )
         .values(claimed_until=until)
     )
+
+
+def wake(conn: Connection, uuid: str) -> str | None:
+    """Ends the back-off of a resource's open operation that waits to be claimed; its queue, or None. Not a change."""
+    mine = (operations.c.open_key == uuid) & operations.c.state.in_(sorted(CLAIMABLE))
+    waiting = operations.update().where(mine, operations.c.not_before.is_not(None))
+    if conn.execute(waiting.values(not_before=None)).rowcount == 0:
+        return None
+    queue: str | None = conn.execute(sa.select(operations.c.queue).where(mine)).scalar()
+    return queue
 
 
 def tell(

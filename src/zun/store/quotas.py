@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from zun.model.quota import MILLI, RESOURCES, UNLIMITED, Amounts, Limits, milli
 from zun.store.rows import put
-from zun.store.schema import containers, project_usage, quota_classes, quotas
+from zun.store.schema import capsules, containers, project_usage, quota_classes, quotas
 
 #: The one class whose limits count for projects without limits of their own (contract 8).
 DEFAULT_CLASS = "default"
@@ -153,16 +153,23 @@ def _more(project_id: str, change: Amounts) -> dict[str, Any]:
 def drift(conn: Connection) -> Mapping[str, tuple[Amounts, Amounts]]:
     """Projects whose usage is not what their rows sum up to: project -> (recorded, counted anew).
 
-    Empty unless something is wrong; for tests and for whoever looks for a fault. Reads every container.
+    Empty unless something is wrong; for tests and for whoever looks for a fault. Reads every container and capsule.
+    A member of a capsule counts as a container; what it takes is counted with the capsule.
     """
+    member = containers.c.capsule_uuid.is_not(None)
+    sizes = [containers.c.cpu, containers.c.memory, containers.c.disk]
+    alone = [sa.case((member, 0), else_=column) for column in sizes]
+    query = sa.union_all(
+        sa.select(containers.c.project_id, sa.literal_column("1"), *alone),
+        sa.select(
+            capsules.c.project_id, sa.literal_column("0"), capsules.c.cpu, capsules.c.memory, capsules.c.disk
+        ),
+    )  # fmt: skip
     counted: dict[str, Amounts] = {}
-    query = sa.select(
-        containers.c.project_id, containers.c.cpu, containers.c.memory, containers.c.disk
-    )
-    for project_id, cpu, memory, disk in conn.execute(query):
+    for project_id, number, cpu, memory, disk in conn.execute(query):
         sum_ = counted.get(project_id, Amounts())
         counted[project_id] = Amounts(
-            containers=sum_.containers + 1,
+            containers=sum_.containers + number,
             cpu=sum_.cpu + milli(cpu),
             memory=sum_.memory + memory,
             disk=sum_.disk + disk,

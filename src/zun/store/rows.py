@@ -10,6 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+_MARIADB_DUPLICATE = 1062
 
 
 def columns_of(table: sa.Table, value: type[Any]) -> list[sa.Column[Any]]:
@@ -28,6 +31,37 @@ def values_of(table: sa.Table, value: Any, *, but: frozenset[str] = frozenset())
     """A dict to insert: the fields of `value` that are columns of `table`, except `but`."""
     names = {c.name for c in table.columns} - but
     return {f.name: getattr(value, f.name) for f in fields(value) if f.name in names}
+
+
+def hold_row(conn: Connection, table: sa.Table, uuid: str) -> None:
+    """Returns when nobody else writes to the row of this uuid; nobody does before this transaction ends.
+
+    A statement of its own: MariaDB can't hold one table of a join alone.
+    """
+    if conn.dialect.name != "sqlite":  # which has one writer at a time
+        conn.execute(sa.select(table.c.id).where(table.c.uuid == uuid).with_for_update())
+
+
+def insert_new(
+    conn: Connection, table: sa.Table, values: Mapping[str, Any], unique: Sequence[str]
+) -> bool:
+    """Inserts a row unless one has the same values in the columns `unique`; whether it did.
+
+    An error would end the whole transaction in PostgreSQL, so that nothing could be looked at after it.
+    """
+    if conn.dialect.name in ("mysql", "mariadb"):
+        try:
+            conn.execute(table.insert(), dict(values))
+        except IntegrityError as exc:
+            if exc.orig is None or exc.orig.args[0] != _MARIADB_DUPLICATE:
+                raise
+            return False
+        return True
+    module = postgresql if conn.dialect.name == "postgresql" else sqlite
+    query = module.insert(table).on_conflict_do_nothing(index_elements=list(unique))
+    # By what comes back: the driver's count of inserted rows is -1 where ids are asked for.
+    made = query.returning(table.c[unique[0]])
+    return conn.execute(made, dict(values)).first() is not None
 
 
 def put(

@@ -24,6 +24,8 @@ metadata = sa.MetaData(
 )
 
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+#: Of double precision everywhere, as MariaDB's FLOAT alone is not; SQLite's first revision called it so.
+_CPU: sa.types.TypeEngine[float] = sa.Double().with_variant(sa.Float(), "sqlite")
 _TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 
 
@@ -35,7 +37,7 @@ class Json(sa.types.TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """LONGTEXT where TEXT ends at 64 KiB."""
-        return dialect.type_descriptor(mysql.LONGTEXT() if dialect.name == "mysql" else sa.Text())
+        return mysql.LONGTEXT() if dialect.name == "mysql" else sa.Text()
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
         """A Python value to text."""
@@ -140,6 +142,11 @@ containers = sa.Table(
     sa.Column("created_at", _TIME, nullable=False),
     sa.Column("updated_at", _TIME),
     sa.Column("max_run_time", sa.Integer),
+    sa.Column("capsule_uuid", sa.String(36)),
+    sa.Column("capsule_order", sa.Integer),
+    sa.Column(
+        "init", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()
+    ),
     sa.CheckConstraint(_in("status", list(Status)), name="status"),
     sa.Index(None, "project_id", "id"),
     sa.Index(None, "project_id", "name"),
@@ -148,6 +155,37 @@ containers = sa.Table(
     sa.Index(None, "status", "id"),
     sa.Index(None, "registry_id"),
     sa.Index(None, "host", "max_run_time"),
+    sa.Index(None, "capsule_uuid"),
+)
+
+# Several containers in one sandbox; `containers.capsule_uuid` says which.
+capsules = sa.Table(
+    "capsules",
+    metadata,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255)),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("status_reason", sa.Text),
+    sa.Column("labels", Json, nullable=False),
+    sa.Column("annotations", Json, nullable=False),
+    sa.Column("restart_policy", Json, nullable=False),
+    sa.Column("cpu", sa.Double, nullable=False),
+    sa.Column("memory", sa.Integer, nullable=False),
+    sa.Column("disk", sa.Integer, nullable=False),
+    sa.Column("addresses", Json),
+    sa.Column("availability_zone", sa.String(255)),
+    sa.Column("host", sa.String(255)),
+    sa.Column("sandbox_id", sa.String(255)),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("updated_at", _TIME),
+    sa.CheckConstraint(_in("status", list(Status)), name="status"),
+    sa.Index(None, "project_id", "id"),
+    sa.Index(None, "project_id", "name"),
+    sa.Index(None, "name"),
+    sa.Index(None, "host", "id"),
 )
 
 operations = sa.Table(
@@ -216,10 +254,10 @@ hosts = sa.Table(
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("hostname", sa.String(255), nullable=False, unique=True),
     sa.Column("inventory", Json, nullable=False),
-    sa.Column("cpus", sa.Float, nullable=False),  # what may be claimed: total x ratio - reserve
+    sa.Column("cpus", _CPU, nullable=False),  # what may be claimed: total x ratio - reserve
     sa.Column("memory", sa.Integer, nullable=False),
     sa.Column("disk", sa.Integer, nullable=False),
-    sa.Column("cpu_used", sa.Float, nullable=False),
+    sa.Column("cpu_used", _CPU, nullable=False),
     sa.Column("mem_used", sa.Integer, nullable=False),
     sa.Column("disk_used", sa.Integer, nullable=False),
     sa.Column("total_containers", sa.Integer, nullable=False),
@@ -254,7 +292,7 @@ claims = sa.Table(
     metadata,
     sa.Column("container_uuid", sa.String(36), primary_key=True),
     sa.Column("host", sa.String(255), nullable=False),
-    sa.Column("cpu", sa.Float, nullable=False),
+    sa.Column("cpu", _CPU, nullable=False),
     sa.Column("memory", sa.Integer, nullable=False),
     sa.Column("disk", sa.Integer, nullable=False),
     sa.Index(None, "host"),
@@ -395,3 +433,6 @@ bound_execs = sa.Table(
     sa.Index(None, "host"),
     sa.Index(None, "created_at"),
 )
+
+# Names of decisions; see `zun.store.locks`.
+locks = sa.Table("locks", metadata, sa.Column("name", sa.String(255), primary_key=True))

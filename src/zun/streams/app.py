@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from zun.bus import Refused
-from zun.service.errors import Invalid, NotFound, ServiceError
+from zun.service.errors import Invalid, NotFound, ServiceError, of_database
 from zun.service.later import Later, Ticket
+from zun.store.errors import DatabaseError
 from zun.streams.exchange import Exchange, Send, Stalled
 from zun.streams.handlers import Handlers
 from zun.streams.hub import Ended, Hub
@@ -70,10 +71,11 @@ class StreamApp:
             with self._metrics.open.labels(kind).track_inprogress():
                 await handler(exchange, ticket, _headers(ticket))
             how = "done"
-        except ServiceError as error:
+        except (ServiceError, DatabaseError) as error:
             how = "refused"
+            refusal = of_database(error) if isinstance(error, DatabaseError) else error
             if not exchange.status:
-                await exchange.answer(error.status, self._render_error(error), _headers(ticket))
+                await exchange.answer(refusal.status, self._render_error(refusal), _headers(ticket))
         except (Ended, Stalled, Refused) as error:
             how = type(error).__name__.lower()
         except Exception:

@@ -20,6 +20,7 @@ from zun.model.session import AgentTicket, StreamKind, StreamPlace, StreamReques
 from zun.model.session import Why as Ended
 from zun.store import containers, hosts, tickets
 from zun.store.database import Database
+from zun.store.errors import DatabaseError
 from zun.work.clock import Clock
 
 _T = TypeVar("_T")
@@ -131,13 +132,15 @@ class RemoteSources:
     def _open(
         self, host: str, kind: StreamKind, uuid: str, arguments: Mapping[str, Any]
     ) -> Channel:
-        place, ticket = self._ticket(host, kind, uuid, arguments)
         try:
+            place, ticket = self._ticket(host, kind, uuid, arguments)
             return self.begin(self._connect(place, ticket)).result()
         except Declined as exc:
             raise Refused(_WHY.get(exc.status, Why.UNAVAILABLE), exc.reason) from exc
         except CancelledError as exc:
             raise Refused(Why.UNAVAILABLE, "The service stops.") from exc
+        except DatabaseError as exc:
+            raise Refused(Why.UNAVAILABLE, "The database does not answer.") from exc
 
     async def _connect(self, place: StreamPlace, ticket: AgentTicket) -> Channel:
         channel = await open_channel(place, ticket, tls=self._tls)

@@ -17,8 +17,9 @@ from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError, TimedOut
 from zun.model.lifecycle import Status
 from zun.model.operation import OUTLIVING, EventKind, Operation, OperationState
-from zun.store import operations
-from zun.work.context import Env, Recording, StepContext
+from zun.store import containers, operations
+from zun.store.errors import DatabaseError
+from zun.work.context import Env, NotYet, Recording, StepContext
 from zun.work.metrics import WorkMetrics
 from zun.work.steps import STEPS, Step
 from zun.work.subjects import SUBJECTS, Row
@@ -31,6 +32,7 @@ _LONGEST_BACKOFF = 10.0
 _UNDO_TIME = 300.0
 #: Seconds the engine has to say how a container is when its operation ends.
 _LOOK_TIME = 10.0
+_MOST_DOUBLINGS = 10
 
 
 class Outcome(Enum):
@@ -70,7 +72,10 @@ class Attempt:
         self._deadline = deadline
 
     def advance(self) -> Written:
-        """Moves the operation by one; it must be claimed by the caller."""
+        """Moves the operation by one; it must be claimed by the caller.
+
+        Raises DatabaseError: what was written, if anything, is to be read again. Steps bear being done twice.
+        """
         operation = self._operation
         with self._env.db.read() as conn:
             row = self._subject.load(conn, operation.container_uuid)
@@ -108,12 +113,18 @@ class Attempt:
             if step.do:
                 self._at("effect", name)
             written = self._record(ctx, step, name, recording)
+        except NotYet as exc:
+            self._timed(name, "waits", begun)
+            return self._later(exc)
         except DriverError as exc:
             self._timed(name, "failed", begun)
             if self._deadline.cancelled():
                 # Nobody waits for it any more: superseded, or we stop. Not the step's fault: read it again.
                 return Outcome.FENCED, None
             return self._failed(name, exc)
+        except DatabaseError:
+            self._timed(name, "unwritten", begun)
+            raise
         except Exception as exc:
             self._timed(name, "defect", begun)
             return self._failed(name, _opaque(exc, name))
@@ -124,12 +135,16 @@ class Attempt:
     def _record(
         self, ctx: StepContext, step: Step, name: str, recording: Recording | None
     ) -> Written:
+
+        def write(conn: Connection) -> Operation:
+            made = recording
+            if made is None:
+                assert step.do_in is not None
+                made = step.do_in(conn, ctx)
+            return self._write_down(conn, name, made)
+
         try:
-            with self._env.db.write() as conn:
-                if recording is None:
-                    assert step.do_in is not None
-                    recording = step.do_in(conn, ctx)
-                new = self._write_down(conn, name, recording)
+            new = self._env.db.run(write)
         except _Fenced:
             return Outcome.FENCED, None
         moved = new.queue != self._operation.queue
@@ -151,8 +166,31 @@ class Attempt:
             raise _Fenced  # takes back what the step wrote
         if recording.container:
             self._subject.update(conn, operation.container_uuid, now, recording.container)
+        self._write_members(conn, recording.members)
         operations.tell(conn, new, EventKind.STEP_DONE, now, step=name)
         return new
+
+    def _later(self, waits: NotYet) -> Written:
+        """Lets go of an operation whose step waits; whoever hears of what it waits for wakes it before its time."""
+        operation, now = self._operation, self._env.clock()
+        attempts = operation.attempts + 1
+
+        def write(conn: Connection) -> Written:
+            new = operations.change(
+                conn, operation, state=OperationState.PENDING, attempts=attempts, error=None,
+                not_before=now + timedelta(seconds=_backoff(attempts)),
+                claimed_by=None, claimed_until=None,
+            )  # fmt: skip
+            if new is None:
+                return Outcome.FENCED, None
+            self._write_members(conn, waits.members)
+            return Outcome.WAITING, new
+
+        return self._env.db.run(write)
+
+    def _write_members(self, conn: Connection, members: Mapping[str, Mapping[str, Any]]) -> None:
+        for member, columns in members.items():
+            containers.update(conn, member, self._env.clock(), **columns)
 
     def _failed(self, name: str, error: DriverError) -> Written:
         """Tries again later, or turns round."""
@@ -173,7 +211,8 @@ class Attempt:
 
     def _turn_round(self, why: str, *, failed: str | None = None) -> Written:
         operation, now = self._operation, self._env.clock()
-        with self._env.db.write() as conn:
+
+        def write(conn: Connection) -> Written:
             # The step it is at is undone too: whether its effect took place is not known.
             new = operations.change(
                 conn, operation, state=OperationState.UNDOING, position=operation.position + 1,
@@ -184,7 +223,9 @@ class Attempt:
             if failed is not None:
                 detail = {"error": why}
                 operations.tell(conn, new, EventKind.STEP_FAILED, now, step=failed, detail=detail)
-        return Outcome.STEPPED, new
+            return Outcome.STEPPED, new
+
+        return self._env.db.run(write)
 
     def _wait(
         self, name: str, error: DriverError, attempts: int, pause: float, state: OperationState
@@ -192,7 +233,11 @@ class Attempt:
         operation, now = self._operation, self._env.clock()
         undoing = operation.state is OperationState.UNDOING  # then `error` is why it is undone
         again = {"error": error.public, "attempt": attempts, "retry_in_seconds": round(pause, 1)}
-        with self._env.db.write() as conn:
+        told = attempts == 1 or (not undoing and error.public != operation.error)
+        if told:
+            LOG.info("%s of %s waits: %s", operation.action, operation.container_uuid, error)
+
+        def write(conn: Connection) -> Written:
             new = operations.change(
                 conn, operation, state=state, attempts=attempts,
                 not_before=now + timedelta(seconds=pause), claimed_by=None, claimed_until=None,
@@ -200,10 +245,11 @@ class Attempt:
             )  # fmt: skip
             if new is None:
                 return Outcome.FENCED, None
-            if attempts == 1 or (not undoing and error.public != operation.error):
-                LOG.info("%s of %s waits: %s", operation.action, operation.container_uuid, error)
+            if told:
                 operations.tell(conn, new, EventKind.STEP_FAILED, now, step=name, detail=again)
-        return Outcome.WAITING, new
+            return Outcome.WAITING, new
+
+        return self._env.db.run(write)
 
     # ---- backward
 
@@ -225,13 +271,16 @@ class Attempt:
                 pause = _backoff(attempts)
                 return self._wait(name, exc, attempts, pause, OperationState.UNDO_PENDING)
             LOG.error("%s of %s can't be undone at %s: %s", operation.action, row.uuid, name, exc)
+        except DatabaseError:
+            raise
         except Exception as exc:
             LOG.error("%s", _opaque(exc, name).public)
         return self._record_undo(ctx, Step(do=lambda c: Recording()), name)
 
     def _record_undo(self, ctx: StepContext, step: Step, name: str) -> Written:
         operation, now = self._operation, self._env.clock()
-        with self._env.db.write() as conn:
+
+        def write(conn: Connection) -> Written:
             new = operations.change(conn, operation, position=operation.position - 1, attempts=0)
             if new is None:
                 return Outcome.FENCED, None
@@ -241,7 +290,9 @@ class Attempt:
                     self._subject.update(conn, operation.container_uuid, now, columns)
             if step.undo or step.undo_in:
                 operations.tell(conn, new, EventKind.STEP_UNDONE, now, step=name)
-        return Outcome.STEPPED, new
+            return Outcome.STEPPED, new
+
+        return self._env.db.run(write)
 
     # ---- the end
 
@@ -279,7 +330,8 @@ class Attempt:
         error: str | None = None,
     ) -> Written:
         operation, now = self._operation, self._env.clock()
-        with self._env.db.write() as conn:
+
+        def write(conn: Connection) -> Written:
             new = operations.close(conn, operation, state, now, error)
             if new is None:
                 return Outcome.FENCED, None
@@ -288,8 +340,12 @@ class Attempt:
             if status is not None:
                 detail["status"] = status
             operations.tell(conn, new, kind, now, detail=detail or None)
-        self._at("settled", str(state))
-        return Outcome.CLOSED, new
+            return Outcome.CLOSED, new
+
+        written = self._env.db.run(write)
+        if written[0] is Outcome.CLOSED:
+            self._at("settled", str(state))
+        return written
 
     def _cancel(self, finish: Callable[[Connection], None]) -> Written:
         return self._close(finish, OperationState.CANCELLED, EventKind.CANCELLED)
@@ -317,7 +373,8 @@ def _known(name: str) -> Step:
 
 
 def _backoff(attempts: int) -> float:
-    return min(_FIRST_BACKOFF * 2.0 ** (attempts - 1), _LONGEST_BACKOFF) * random.uniform(0.8, 1.2)
+    doublings = min(attempts - 1, _MOST_DOUBLINGS)
+    return min(_FIRST_BACKOFF * 2.0**doublings, _LONGEST_BACKOFF) * random.uniform(0.8, 1.2)
 
 
 class _Fenced(Exception):

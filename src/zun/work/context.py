@@ -14,6 +14,7 @@ from zun.drivers.image import ImageSource
 from zun.drivers.network import NetworkDriver
 from zun.drivers.runtime import Runtime
 from zun.drivers.volume import VolumeDriver
+from zun.model.capsule import Capsule
 from zun.model.container import Container
 from zun.model.image import HostImage
 from zun.model.operation import Operation
@@ -34,6 +35,8 @@ class WorkSettings:
     default_runtime: str | None = None  # None = the engine's own
     default_disk: int = 10  # GiB, where the host can limit disk
     subnet_pool: Sequence[str] = ()
+    sandbox_image: str = ""  # "" = the runtime's own
+    init_seconds: float = 3600.0  # that an init container may take
 
 
 class KeyedLocks:
@@ -84,7 +87,7 @@ class StepContext:
 
     env: Env
     operation: Operation
-    subject: Container | HostImage
+    subject: Container | HostImage | Capsule
     deadline: Deadline
     progress: Callable[[Mapping[str, Any]], None]
 
@@ -92,6 +95,18 @@ class StepContext:
     def container(self) -> Container:
         """The row, in a step of a container's operation."""
         assert isinstance(self.subject, Container)
+        return self.subject
+
+    @property
+    def capsule(self) -> Capsule:
+        """The row, in a step of a capsule's operation."""
+        assert isinstance(self.subject, Capsule)
+        return self.subject
+
+    @property
+    def owner(self) -> Container | Capsule:
+        """The row, in a step about what either may hold: a claim, ports."""
+        assert isinstance(self.subject, (Container, Capsule))
         return self.subject
 
     @property
@@ -112,10 +127,22 @@ Outputs = Mapping[str, Any]
 class Recording:
     """What a step leaves in the database, in one transaction with its being done.
 
-    `outputs` goes to the operation, `container` to the columns of the row it is about, `queue` moves the operation to
-    another queue.
+    `outputs` goes to the operation, `container` to the columns of the row it is about, `members` to those of containers
+    of a capsule, by uuid, and `queue` moves the operation to another queue.
     """
 
     outputs: Outputs = field(default_factory=dict)
     container: Mapping[str, Any] = field(default_factory=dict)
+    members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     queue: str | None = None
+
+
+class NotYet(Exception):
+    """A step has begun what goes on without it, such as a command that runs: it is to be asked again later.
+
+    `members`: what is to be seen of it meanwhile, as of `Recording`.
+    """
+
+    def __init__(self, members: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__()
+        self.members = members

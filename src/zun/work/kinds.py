@@ -32,6 +32,15 @@ COMMIT_RECORD = "commit_record"
 IMAGE_PUSH = "image_push"
 IMAGE_PULL = "image_pull"
 IMAGE_REMOVE = "image_remove"
+CAPSULE_PLACE = "capsule_place"
+SANDBOX = "sandbox"
+CAPSULE_IMAGES = "capsule_images"
+CAPSULE_CREATE = "capsule_create"
+CAPSULE_INIT = "capsule_init"
+CAPSULE_START = "capsule_start"
+CAPSULE_RESTART = "capsule_restart"
+CAPSULE_REMOVE = "capsule_remove"
+SANDBOX_REMOVE = "sandbox_remove"
 
 _FIXED: Mapping[Action, Sequence[str]] = {
     Action.START: (RUNTIME_START,),
@@ -74,3 +83,16 @@ def steps_of(
         push = [IMAGE_PUSH] if params.get("push") else []
         return [RUNTIME_COMMIT, *push, COMMIT_RECORD]
     return _FIXED[action]
+
+
+def capsule_steps(action: Action, *, init: bool) -> Sequence[str]:
+    """The steps of a capsule's create, reboot or delete; `init`: it has init containers. Raises KeyError for others."""
+    first = [CAPSULE_INIT] if init else []
+    steps: Mapping[Action, Sequence[str]] = {
+        Action.CREATE: (
+            CAPSULE_PLACE, PORTS, SANDBOX, CAPSULE_IMAGES, CAPSULE_CREATE, *first, CAPSULE_START,
+        ),
+        Action.REBOOT: (CAPSULE_RESTART,),
+        Action.DELETE: (CAPSULE_REMOVE, SANDBOX_REMOVE, PORTS_RELEASE),
+    }  # fmt: skip
+    return steps[action]

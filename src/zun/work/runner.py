@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,14 +17,17 @@ from typing import Any
 
 from zun.bus import Bus
 from zun.drivers.deadline import Deadline
-from zun.model.operation import CLAIMED, EventKind, Operation, OperationState
+from zun.model.operation import CLAIMED, CLOSED, EventKind, Operation, OperationState
 from zun.store import operations
 from zun.store.database import Database
+from zun.store.errors import DatabaseError
 from zun.work.attempt import Attempt, Outcome
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
 
 LOG = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 0.5  # seconds
 
 Checkpoint = Callable[[str], None]
 """Called by name at the points where a crash is interesting; the crash tests die in it."""
@@ -86,10 +89,12 @@ class Runner:
 
     def start(self) -> None:
         """Takes back what an older life of this claimant held, then begins to work."""
-        with self._env.db.write() as conn:
-            freed = operations.take_back(
+        freed = self._env.db.run(
+            lambda conn: operations.take_back(
                 conn, self._env.clock(), by=self._claimant.name, epoch=self._claimant.epoch
-            )
+            ),
+            twice=True,
+        )
         for operation in freed:
             LOG.info("took back %s of %s", operation.action, operation.container_uuid)
         self._metrics.taken_back.inc(len(freed))
@@ -123,6 +128,9 @@ class Runner:
             self._wake.clear()
             try:
                 wait = self._take()
+            except DatabaseError as exc:
+                LOG.warning("queue %s can't be read: %s", self._queue, exc)
+                wait = _LOOK_AGAIN
             except Exception:
                 LOG.exception("queue %s can't be read; trying again", self._queue)
                 wait = self._settings.poll
@@ -151,10 +159,12 @@ class Runner:
     def _claim(self, operation: Operation) -> None:
         until = self._env.clock() + timedelta(seconds=self._settings.lease)
         begun = operation.begun or self._env.means is not None
-        with self._env.db.write() as conn:
-            mine = operations.claim(
+        mine = self._env.db.run(
+            lambda conn: operations.claim(
                 conn, operation, self._claimant.name, self._claimant.epoch, until, begun
-            )
+            ),
+            committed=lambda conn: self._ours(operations.get(conn, operation.uuid)),
+        )
         if mine is None:
             return  # another was first
         with self._idle:
@@ -163,17 +173,21 @@ class Runner:
 
     def _renew(self) -> None:
         while not self._stopping.wait(self._settings.lease / 3):
-            if not self._mine:
-                continue
-            until = self._env.clock() + timedelta(seconds=self._settings.lease)
+            # Only of what is worked on: one that was dropped must be found by its lease.
+            with self._idle:
+                mine = list(self._mine)
             try:
-                # Only of what is worked on: one that was dropped must be found by its lease.
-                with self._idle:
-                    mine = list(self._mine)
-                with self._env.db.write() as conn:
-                    operations.renew(conn, self._claimant.name, self._claimant.epoch, until, mine)
+                if mine:
+                    self._renew_leases(mine)
+            except DatabaseError as exc:
+                LOG.warning("the leases of %s can't be renewed: %s", self._claimant.name, exc)
             except Exception:
                 LOG.exception("the leases of %s can't be renewed", self._claimant.name)
+
+    def _renew_leases(self, uuids: Sequence[str]) -> None:
+        name, epoch = self._claimant.name, self._claimant.epoch
+        until = self._env.clock() + timedelta(seconds=self._settings.lease)
+        self._env.db.run(lambda conn: operations.renew(conn, name, epoch, until, uuids), twice=True)
 
     # ---- working
 
@@ -199,7 +213,11 @@ class Runner:
                 current, self._env, self._metrics, self._checkpoint, self._progress(current),
                 self._deadline(current),
             )  # fmt: skip
-            outcome, written = attempt.advance()
+            try:
+                outcome, written = attempt.advance()
+            except DatabaseError as exc:
+                LOG.warning("operation %s is to be read again: %s", current.uuid, exc)
+                outcome, written = Outcome.FENCED, None
             if outcome is Outcome.FENCED:
                 current = self._reread(current)
                 continue
@@ -214,28 +232,54 @@ class Runner:
     def _put_back(self, operation: Operation) -> None:
         undoing = operation.state is OperationState.UNDOING
         state = OperationState.UNDO_PENDING if undoing else OperationState.PENDING
-        with self._env.db.write() as conn:
-            # As what is taken back: the step that was cut short may have had its effect.
-            operations.change(
+        # As what is taken back: the step that was cut short may have had its effect.
+        self._env.db.run(
+            lambda conn: operations.change(
                 conn, operation, state=state, attempts=operation.attempts + 1,
                 claimed_by=None, claimed_until=None,
-            )  # fmt: skip
+            )
+        )  # fmt: skip
 
     def _reread(self, operation: Operation) -> Operation | None:
-        """After a lost compare-and-set: the newest state if the operation is still ours, else None."""
-        with self._env.db.read() as conn:
-            now = operations.get(conn, operation.uuid)
-        if now is None or now.claimed_by != self._claimant.name:
+        """What became of an operation, once the database answers; None if it is ours no more.
+
+        After a lost compare-and-set, or a commit whose answer was lost: then it may have ended or moved by our hand.
+        """
+        now = self._read_until(operation)
+        if now is None:
+            self._closed(operation)
+        elif now.state in CLOSED:
+            self._ended(now)
+        elif now.queue != self._queue:
+            self._bus.nudge(now.queue)
+        return self._ours(now)
+
+    def _read_until(self, operation: Operation) -> Operation | None:
+        while True:
+            try:
+                with self._env.db.read() as conn:
+                    return operations.get(conn, operation.uuid)
+            except DatabaseError as exc:
+                LOG.warning("the journal can't be read: %s", exc)
+                if self._stopping.wait(_LOOK_AGAIN):
+                    return None
+
+    def _ours(self, operation: Operation | None) -> Operation | None:
+        """`operation` if this life of ours has claimed it."""
+        if operation is None or operation.claimed_by != self._claimant.name:
             return None
-        return now if now.claimed_epoch == self._claimant.epoch else None
+        return operation if operation.claimed_epoch == self._claimant.epoch else None
 
     def _ended(self, operation: Operation) -> None:
         self._metrics.operations.labels(operation.action, operation.state).inc()
-        with self._env.db.read() as conn:
-            successor = operations.successor_of(conn, operation)
+        self._closed(operation)
+        try:
+            with self._env.db.read() as conn:
+                successor = operations.successor_of(conn, operation)
+        except DatabaseError:
+            return  # the slow poll of its queue finds it
         if successor is not None:
             self._bus.nudge(successor.queue)
-        self._closed(operation)
 
     def _progress(self, operation: Operation) -> Callable[[Mapping[str, Any]], None]:
         def tell(detail: Mapping[str, Any]) -> None:
@@ -258,8 +302,7 @@ class Runner:
 
 def take_back_expired(db: Database, env: Env, bus: Bus, metrics: WorkMetrics) -> int:
     """Frees operations whose lease is over, of whatever claimant; how many. Any conductor may do it at any time."""
-    with db.write() as conn:
-        freed = operations.take_back(conn, env.clock())
+    freed = db.run(lambda conn: operations.take_back(conn, env.clock()), twice=True)
     for operation in freed:
         LOG.warning("the lease of %s on operation %s is over", operation.claimed_by, operation.uuid)
         bus.nudge(operation.queue)

@@ -6,6 +6,7 @@ from oslo_policy import policy
 
 from zun.api.policies import (
     base,
+    capsules,
     containers,
     hosts,
     images,
@@ -18,5 +19,5 @@ from zun.api.policies import (
 
 def list_rules() -> list[policy.RuleDefault]:
     """All rules; the entry point by which oslo.policy's tools find them."""
-    resources = (containers, hosts, images, networks, quotas, registries, services)
+    resources = (capsules, containers, hosts, images, networks, quotas, registries, services)
     return [*base.RULES, *(rule for resource in resources for rule in resource.RULES)]

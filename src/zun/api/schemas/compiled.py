@@ -26,6 +26,9 @@ Schema = dict[str, Any]
 UNSPOKEN = frozenset(
     {
         "environment",
+        "env",
+        "args",
+        "annotations",
         "command",
         "entrypoint",
         "mounts",

@@ -25,7 +25,7 @@ from zun.api.settings import ApiSettings
 from zun.api.versions import MAX_RUN_TIME, Version
 
 #: Bytes of JSON of one stored collection: a TEXT column of MariaDB holds 65,535.
-_STORED = 60_000
+STORED = 60_000
 _HOSTNAME = r"^[A-Za-z0-9._\-]*$"
 
 IMAGE: Schema = {
@@ -36,7 +36,7 @@ IMAGE: Schema = {
     "x-why": "must be an image reference of 2 to 255 characters, without spaces",
 }
 
-_COMMAND_TEXT = text(0, 16_384, nullable=True) | {"x-bytes": _STORED}
+_COMMAND_TEXT = text(0, 16_384, nullable=True) | {"x-bytes": STORED}
 
 _COMMAND_LIST: Schema = {
     "type": ["array", "null"],
@@ -47,11 +47,11 @@ _COMMAND_LIST: Schema = {
         "pattern": NO_NUL,
         "x-why": "must be a string of at most 32768 characters, without NUL",
     },
-    "x-bytes": _STORED,
-    "x-why": f"must be a list of at most 1024 strings, {_STORED} bytes of JSON in all",
+    "x-bytes": STORED,
+    "x-why": f"must be a list of at most 1024 strings, {STORED} bytes of JSON in all",
 }
 
-_ENVIRONMENT: Schema = {
+ENVIRONMENT: Schema = {
     "type": ["object", "null"],
     "maxProperties": 1024,
     "propertyNames": {
@@ -61,11 +61,11 @@ _ENVIRONMENT: Schema = {
         "x-why": "names must be 1 to 255 characters without `=` and NUL",
     },
     "additionalProperties": text(0, 32_768),
-    "x-bytes": _STORED,
-    "x-why": f"must be an object of at most 1024 strings, {_STORED} bytes of JSON in all",
+    "x-bytes": STORED,
+    "x-why": f"must be an object of at most 1024 strings, {STORED} bytes of JSON in all",
 }
 
-_LABELS: Schema = {
+LABELS: Schema = {
     "type": ["object", "null"],
     "maxProperties": 256,
     "propertyNames": {
@@ -80,8 +80,8 @@ _LABELS: Schema = {
         "pattern": NO_NUL,
         "x-why": "must be a string of at most 4096 characters, not an object or a list",
     },
-    "x-bytes": _STORED,
-    "x-why": f"must be an object of at most 256 strings, {_STORED} bytes of JSON in all",
+    "x-bytes": STORED,
+    "x-why": f"must be an object of at most 256 strings, {STORED} bytes of JSON in all",
 }
 
 _RESTART_POLICY: Schema = closed(
@@ -190,8 +190,8 @@ def _body(settings: ApiSettings, version: Version) -> Schema:
         "memory": integer(settings.minimum_memory, settings.maximum_memory, "MiB"),
         "disk": integer(settings.minimum_disk, settings.maximum_disk, "GiB"),
         "cpu_policy": one_of("shared", "dedicated"),
-        "environment": _ENVIRONMENT,
-        "labels": _LABELS,
+        "environment": ENVIRONMENT,
+        "labels": LABELS,
         "workdir": text(0, 255, nullable=True),
         "hostname": hostname(63),
         "interactive": BOOL,

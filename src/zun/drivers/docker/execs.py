@@ -31,6 +31,7 @@ SOON = 10.0  # seconds a killed command has to be seen dead
 _SETTLES = (
     1.0  # seconds in which the engine notes that a container ended, after the end of what ran in it
 )
+_STARTS = 3.0  # seconds in which a command that was started is seen to run
 _KILLED = 137
 _PIECE = 64 * 1024
 
@@ -179,7 +180,7 @@ class Execs:
     def end(self, ident: str, deadline: Deadline) -> None:
         """Kills the command and its process group; one that isn't running, or isn't there, is fine."""
         try:
-            pid = self._pid(ident, deadline)
+            pid = self._started(ident, deadline)
             if pid is None:
                 return
             handle = os.pidfd_open(pid)
@@ -193,6 +194,18 @@ class Execs:
             return
         except OSError as e:
             raise errors.Unavailable(f"cannot kill the command: {type(e).__name__}") from e
+
+    def _started(self, ident: str, deadline: Deadline) -> int | None:
+        """The process of a command that runs, or is just being started: the engine says so a moment after it took
+        the call. None: it has ended, or was never started."""
+        until = time.monotonic() + _STARTS
+        while True:
+            seen = self._look(ident, deadline)
+            if seen["Running"] and seen.get("Pid"):
+                return int(seen["Pid"])
+            if seen["ExitCode"] is not None or time.monotonic() > until:
+                return None
+            self._engine.pause(deadline)
 
     def _pid(self, ident: str, deadline: Deadline) -> int | None:
         seen = self._look(ident, deadline)

@@ -70,9 +70,18 @@ def _limits(plan: Plan) -> dict[str, Any]:
     return limits
 
 
+def _namespaces(plan: Plan) -> dict[str, Any]:
+    """Whose network and IPC it has."""
+    if plan.sandbox is not None:
+        joined = f"container:{names.runtime_name(plan.sandbox)}"
+        return {"NetworkMode": joined, "IpcMode": joined}
+    own = {"NetworkMode": plan.attachments[0].network if plan.attachments else "none"}
+    return {**own, "IpcMode": "shareable"} if plan.is_sandbox else own
+
+
 def _host_config(plan: Plan) -> dict[str, Any]:
     config: dict[str, Any] = {
-        "NetworkMode": plan.attachments[0].network if plan.attachments else "none",
+        **_namespaces(plan),
         "RestartPolicy": _restart(plan),
         "Init": False,
         "Privileged": plan.privileged,

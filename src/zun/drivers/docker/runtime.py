@@ -15,6 +15,7 @@ from zun.drivers.docker.facts import from_inspect, from_list
 from zun.drivers.docker.follow import FollowedLog, follow
 from zun.drivers.docker.host import disk_quota, inventory
 from zun.drivers.docker.logs import read_log
+from zun.drivers.docker.sandbox import SandboxImage
 from zun.drivers.docker.starts import start_error
 from zun.drivers.docker.streams import DockerStreams
 from zun.drivers.runtime import (
@@ -54,6 +55,7 @@ class DockerRuntime(DockerStreams):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._events = EventStream(engine)
+        self._sandbox_image = SandboxImage(engine)
         self._quota: bool | None = None
 
     # -- the host ------------------------------------------------------------------------------------------------
@@ -103,6 +105,10 @@ class DockerRuntime(DockerStreams):
             except errors.NotFound:
                 self._engine.doubt()
                 raise
+            except errors.Rejected as e:
+                # Of a sandbox that is gone the engine says so as if the request were wrong.
+                gone = plan.sandbox and self._inspect(plan.sandbox, deadline) is None
+                raise errors.NotFound(e.public) if gone else e from e.__cause__
             facts = self._attach_rest(plan, deadline)
             if facts.observed is not Observed.MISSING:
                 return facts
@@ -308,6 +314,9 @@ class DockerRuntime(DockerStreams):
 
     def commit(self, uuid: str, repository: str, tag: str, deadline: Deadline) -> Committed:
         return changes.commit(self._engine, runtime_name(uuid), repository, tag, deadline)
+
+    def sandbox_image(self, deadline: Deadline) -> str:
+        return self._sandbox_image.ensure(deadline)
 
     def follow(self, uuid: str, request: LogRequest, deadline: Deadline) -> FollowedLog:
         return follow(self._engine, runtime_name(uuid), request, deadline)

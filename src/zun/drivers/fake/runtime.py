@@ -165,6 +165,8 @@ class FakeRuntime(Streams):
     def create(self, plan: Plan, deadline: Deadline) -> Facts:
         with self._call("create", plan.uuid, deadline, plan):
             self._check(plan)
+            if plan.sandbox is not None and plan.sandbox not in self._boxes:
+                raise errors.NotFound("there is no such sandbox")
             box = self._boxes.get(plan.uuid)
             if box is not None and box.plan.generation != plan.generation:
                 if box.observed in _UP:
@@ -183,6 +185,7 @@ class FakeRuntime(Streams):
                 raise errors.Conflict("cannot start a paused container")
             if box.observed not in _UP:
                 self._require_networks(box)
+                self._require_sandbox(box)
                 self._run(box)
                 self._tell(uuid)
 
@@ -282,6 +285,10 @@ class FakeRuntime(Streams):
             exit_code=outcome.exit_code, output=said[:limit], stdout=out[:limit], stderr=err[:limit]
         )
 
+    def sandbox_image(self, deadline: Deadline) -> str:
+        with self._call("sandbox_image", None, deadline):
+            return "sha256:sandbox"
+
     def follow(self, uuid: str, request: LogRequest, deadline: Deadline) -> FakeLog:
         with self._call("follow", uuid, deadline, request):
             box = self._box(uuid)
@@ -324,6 +331,11 @@ class FakeRuntime(Streams):
         if self._networks is not None:
             for network in box.attachments:
                 self._networks.require(network)
+
+    def _require_sandbox(self, box: Box) -> None:
+        sandbox = self._boxes.get(box.plan.sandbox or "")
+        if box.plan.sandbox is not None and (sandbox is None or sandbox.observed not in _UP):
+            raise errors.Conflict("cannot join the sandbox: it is not running")
 
     def _run(self, box: Box) -> None:
         command = [*(box.plan.entrypoint or ()), *(box.plan.command or ())]

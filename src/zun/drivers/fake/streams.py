@@ -177,14 +177,17 @@ class Streams(Powers):
         return played
 
     def open_exec(self, uuid: str, ident: str, deadline: Deadline) -> RawStream:
-        with self._call("open_exec", uuid, deadline, ident):
-            played = self._exec(uuid, ident)
-            self._running_box(uuid)
-            if played.sock is not None:
-                raise errors.Conflict("the command was started before")
-            stream = self._connect(played)
-        self._play(played, lambda: _run(played))
-        return stream
+        with contextlib.ExitStack() as lost:
+            with self._call("open_exec", uuid, deadline, ident):
+                played = self._exec(uuid, ident)
+                self._running_box(uuid)
+                if played.sock is not None:
+                    raise errors.Conflict("the command was started before")
+                stream = self._connect(played)
+                lost.callback(stream.sock.close)
+                self._play(played, lambda: _run(played))
+            lost.pop_all()
+            return stream
 
     def look_at_exec(self, uuid: str, ident: str, deadline: Deadline) -> ExecState:
         with self._call("look_at_exec", uuid, deadline, ident):

@@ -14,7 +14,10 @@ from zun.model.host import Host
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceRequest:
-    """What a container needs of a host. Memory in MiB, disk in GiB."""
+    """What a container or a capsule needs of a host. Memory in MiB, disk in GiB.
+
+    `one_cpu`, `one_memory`: the most that a single container of several needs; None = there is but one.
+    """
 
     cpu: float
     memory: int
@@ -25,6 +28,8 @@ class PlaceRequest:
     host: str | None = None
     wants_disk_quota: bool = False
     hints: Mapping[str, Any] = field(default_factory=dict)
+    one_cpu: float | None = None
+    one_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +80,15 @@ def _filters(down_after: timedelta) -> Sequence[tuple[str, Filter]]:
         # Whatever may be promised to all together: no single one gets more than is really there.
         (
             "short of CPU",
-            lambda r, h, now: r.cpu <= h.inventory.cpus and h.cpu_used + r.cpu <= h.cpus + 1e-9,
+            lambda r, h, now: (
+                (r.one_cpu or r.cpu) <= h.inventory.cpus and h.cpu_used + r.cpu <= h.cpus + 1e-9
+            ),
         ),
         (
             "short of memory",
             lambda r, h, now: (
-                r.memory <= h.inventory.mem_total and h.mem_used + r.memory <= h.memory
+                (r.one_memory or r.memory) <= h.inventory.mem_total
+                and h.mem_used + r.memory <= h.memory
             ),
         ),
         ("short of disk", lambda r, h, now: h.disk_used + r.disk <= h.disk),

@@ -10,7 +10,18 @@ from sqlalchemy.engine import Connection
 
 from zun.work import kinds
 from zun.work.context import Recording, StepContext
-from zun.work.steps import commit, files, image, images, limits, links, place, ports, runtime
+from zun.work.steps import (
+    capsule,
+    commit,
+    files,
+    image,
+    images,
+    limits,
+    links,
+    place,
+    ports,
+    runtime,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,4 +73,15 @@ STEPS: Mapping[str, Step] = {
     kinds.COMMIT_RECORD: Step(do_in=commit.record),
     kinds.IMAGE_PULL: Step(do=images.pull),
     kinds.IMAGE_REMOVE: Step(do=images.remove),
+    kinds.CAPSULE_PLACE: Step(on_host=False, do_in=capsule.place, undo_in=capsule.give_back),
+    kinds.SANDBOX: Step(
+        do=capsule.sandbox, undo=capsule.destroy_sandbox, undo_in=_emptied("sandbox_id")
+    ),
+    kinds.CAPSULE_IMAGES: Step(do=capsule.images),
+    kinds.CAPSULE_CREATE: Step(do=capsule.create, undo=capsule.destroy),
+    kinds.CAPSULE_INIT: Step(do=capsule.initialise),
+    kinds.CAPSULE_START: Step(do=capsule.start),
+    kinds.CAPSULE_RESTART: Step(do=capsule.restart),
+    kinds.CAPSULE_REMOVE: Step(do=capsule.remove),
+    kinds.SANDBOX_REMOVE: Step(do=capsule.remove_sandbox),
 }

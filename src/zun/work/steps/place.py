@@ -17,7 +17,7 @@ from zun.work.scheduler import PlaceRequest, choose
 
 
 def place(conn: Connection, ctx: StepContext) -> Recording:
-    """Takes the best host that fits. Raises Rejected with what each filter said."""
+    """Takes the best host that fits. Raises Rejected."""
     container, params = ctx.container, ctx.operation.params
     request = PlaceRequest(
         cpu=container.cpu,
@@ -30,13 +30,30 @@ def place(conn: Connection, ctx: StepContext) -> Recording:
         wants_disk_quota=bool(params.get("disk_given")),
         hints=params.get("hints", {}),
     )
+    hostname, disk = take(conn, ctx, request, ctx.env.settings.default_disk)
+    return Recording(
+        outputs={"host": hostname},
+        container={"host": hostname, "disk": disk},
+        queue=host_queue(hostname),
+    )
+
+
+def take(
+    conn: Connection, ctx: StepContext, request: PlaceRequest, default_disk: int
+) -> tuple[str, int]:
+    """Claims the best host that fits; its name, and the GiB of disk that it limits the owner to.
+
+    `default_disk`: for who names none, where the host can limit disk (contract 2.2). Raises Rejected with what each
+    filter said.
+    """
+    owner = ctx.owner
     choice = choose(request, hosts.every(conn), ctx.env.clock(), ctx.env.settings.down_after)
     for host in choice.hosts:
         disk = request.disk
         if not request.wants_disk_quota and host.inventory.disk_quota_supported:
-            disk = ctx.env.settings.default_disk  # contract 2.2, `disk`
+            disk = default_disk
         claim = Claim(
-            container_uuid=container.uuid,
+            container_uuid=owner.uuid,
             host=host.hostname,
             cpu=request.cpu,
             memory=request.memory,
@@ -44,16 +61,12 @@ def place(conn: Connection, ctx: StepContext) -> Recording:
         )
         if hosts.claim(conn, claim):
             # At acceptance nobody knew the host: what it can't limit is not counted, what it limits is.
-            quotas.count(conn, container.project_id, Amounts(disk=disk - container.disk))
-            return Recording(
-                outputs={"host": host.hostname},
-                container={"host": host.hostname, "disk": disk},
-                queue=host_queue(host.hostname),
-            )
+            quotas.count(conn, owner.project_id, Amounts(disk=disk - owner.disk))
+            return host.hostname, disk
     raise Rejected(f"There are not enough hosts available ({choice.explain()}).")
 
 
 def give_back(conn: Connection, ctx: StepContext) -> Mapping[str, Any]:
     """Gives the claim back; the container has no host any more."""
-    hosts.release(conn, ctx.container.uuid)
+    hosts.release(conn, ctx.owner.uuid)
     return {"host": None}

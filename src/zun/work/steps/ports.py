@@ -26,11 +26,11 @@ def connect(ctx: StepContext) -> Recording:
     """
     means = ctx.env.on_host()
     nets = ctx.operation.params.get("nets") or [{"network": None, "address": None}]
-    with means.locks.of(ctx.container.project_id):
+    with means.locks.of(ctx.owner.project_id):
         for net in nets:
             stand(ctx, net["network"], net["address"])
     with ctx.env.db.read() as conn:
-        return Recording(container=shown(conn, ctx.container.uuid))
+        return Recording(container=shown(conn, ctx.owner.uuid))
 
 
 def stand(ctx: StepContext, network_uuid: str | None, address: str | None) -> Port:
@@ -50,7 +50,7 @@ def stand(ctx: StepContext, network_uuid: str | None, address: str | None) -> Po
 
 
 def _renumbered(ctx: StepContext, network: Network, port: Port, refused: Collection[str]) -> bool:
-    with ctx.env.db.write() as conn:
+    def write(conn: Connection) -> bool:
         networks.release_port(conn, port.uuid)
         try:
             if len(refused) < _SUBNET_TRIES:
@@ -61,20 +61,25 @@ def _renumbered(ctx: StepContext, network: Network, port: Port, refused: Collect
         networks.delete_if_unused(conn, network.uuid)
         return False
 
+    return ctx.env.db.run(write)
+
 
 def _recorded(
     ctx: StepContext, network_uuid: str | None, address: str | None, refused: Collection[str]
 ) -> tuple[Network, Port]:
-    env, container = ctx.env, ctx.container
+    env, container = ctx.env, ctx.owner
+
+    def write(conn: Connection) -> tuple[Network, Port]:
+        network = networks.get(conn, network_uuid) if network_uuid else networks.ensure(
+            conn, container.project_id, networks.DEFAULT, env.settings.subnet_pool, env.clock(),
+            avoid=refused,
+        )  # fmt: skip
+        if network is None:
+            raise Rejected(f"Network {network_uuid} is gone.")
+        return network, networks.ensure_port(conn, network, container.uuid, address)
+
     try:
-        with env.db.write() as conn:
-            network = networks.get(conn, network_uuid) if network_uuid else networks.ensure(
-                conn, container.project_id, networks.DEFAULT, env.settings.subnet_pool, env.clock(),
-                avoid=refused,
-            )  # fmt: skip
-            if network is None:
-                raise Rejected(f"Network {network_uuid} is gone.")
-            return network, networks.ensure_port(conn, network, container.uuid, address)
+        return env.db.run(write, twice=True)
     except networks.Exhausted as exc:
         raise Rejected(f"The container can't be connected to a network: {exc}.") from exc
 
@@ -120,12 +125,10 @@ def stand_again(ctx: StepContext) -> None:
     """Makes sure all networks of the container stand on this host, for an engine that has lost them."""
     means = ctx.env.on_host()
     with ctx.env.db.read() as conn:
-        mine = [
-            networks.get(conn, p.network_uuid) for p in networks.ports_of(conn, ctx.container.uuid)
-        ]
+        mine = [networks.get(conn, p.network_uuid) for p in networks.ports_of(conn, ctx.owner.uuid)]
     for network in mine:
         if network is not None:
-            with means.locks.of(ctx.container.project_id):
+            with means.locks.of(ctx.owner.project_id):
                 means.network.forget(network.uuid)
                 means.network.ensure_network(_spec(network), ctx.deadline)
 
@@ -133,7 +136,7 @@ def stand_again(ctx: StepContext) -> None:
 def disconnect(ctx: StepContext) -> None:
     """Frees the container's ports; a network that no container on this host needs any more goes from it."""
     with ctx.env.db.read() as conn:
-        mine = networks.ports_of(conn, ctx.container.uuid)
+        mine = networks.ports_of(conn, ctx.owner.uuid)
     for port in mine:
         release_one(ctx, port.network_uuid, port.uuid)
 
@@ -144,14 +147,17 @@ def release_one(ctx: StepContext, network_uuid: str, port_uuid: str) -> None:
     The network goes first: were the port's record gone before, a crash would leave a network nobody knows of.
     """
     env, means = ctx.env, ctx.env.on_host()
-    with means.locks.of(ctx.container.project_id):
+    with means.locks.of(ctx.owner.project_id):
         with env.db.read() as conn:
-            shared = networks.others_on_host(conn, network_uuid, ctx.container.uuid, means.host)
+            shared = networks.others_on_host(conn, network_uuid, ctx.owner.uuid, means.host)
         if not shared:
             _remove(ctx, network_uuid)
-        with env.db.write() as conn:
+
+        def write(conn: Connection) -> None:
             networks.release_port(conn, port_uuid)
             networks.delete_if_unused(conn, network_uuid)
+
+        env.db.run(write, twice=True)
 
 
 def _remove(ctx: StepContext, network_uuid: str) -> None:

@@ -21,14 +21,15 @@ _OVER = frozenset({Observed.EXITED, Observed.DEAD})
 def create(ctx: StepContext) -> Recording:
     """Makes the container in the engine, not started."""
     means = ctx.env.on_host()
-    facts = means.runtime.create(_plan(ctx), ctx.deadline)
+    facts = means.runtime.create(plan_of(ctx, ctx.output(kinds.IMAGE)["ref"]), ctx.deadline)
     changes: dict[str, Any] = {"container_id": facts.runtime_id, "ports": list(facts.ports)}
     if not ctx.container.hostname:
         changes["hostname"] = facts.hostname
     return Recording(container=changes)
 
 
-def _plan(ctx: StepContext) -> Plan:
+def plan_of(ctx: StepContext, image: str) -> Plan:
+    """What the row says, as the runtime wants it; `image` as the image driver returned it."""
     container, settings, means = ctx.container, ctx.env.settings, ctx.env.on_host()
     policy = container.restart_policy or {}
     return Plan(
@@ -36,7 +37,7 @@ def _plan(ctx: StepContext) -> Plan:
         project_id=container.project_id,
         host=means.host_id,
         generation=ctx.operation.uuid,
-        image=ctx.output(kinds.IMAGE)["ref"],
+        image=image,
         command=container.command or None,
         entrypoint=container.entrypoint or None,
         environment=container.environment,

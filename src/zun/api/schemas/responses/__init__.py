@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zun.api.schemas.responses import (
     availability_zones,
+    capsules,
     container_actions,
     container_inside,
     container_networks,
@@ -28,6 +29,7 @@ RESOURCES: tuple[Resource, ...] = (
     container_inside.RESOURCE,
     container_networks.RESOURCE,
     container_actions.RESOURCE,
+    capsules.RESOURCE,
     events.RESOURCE,
     images.RESOURCE,
     networks.RESOURCE,

@@ -28,7 +28,7 @@ from zun.api.versions import EXEC_TIMEOUT, LATER, LIST_FILTERS, SESSIONS, Versio
 from zun.model.container import SORT_KEYS
 from zun.model.lifecycle import TRANSITIONS, Status
 
-_TIME: Schema = {
+TIME: Schema = {
     "type": "string",
     "pattern": r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{6})?$",
 }
@@ -45,7 +45,7 @@ _HEALTHCHECK = shape(
     {"test": STRING, "interval": INTEGER, "retries": INTEGER, "timeout": INTEGER},
     optional=("test", "interval", "retries", "timeout"),
 )
-_RESTART_POLICY = shape(
+RESTART_POLICY = shape(
     {"Name": STRING, "MaximumRetryCount": STRING}, optional=("Name", "MaximumRetryCount")
 )
 #: Shown only to those whom `container:get_one:<field>` allows it.
@@ -59,7 +59,7 @@ _COLLECTIONS: dict[str, Schema] = {
     "environment": TEXTS,
     "labels": TEXTS,
     "addresses": {"type": "object", "additionalProperties": listing(ref("Address"))},
-    "restart_policy": _RESTART_POLICY,
+    "restart_policy": RESTART_POLICY,
     "healthcheck": _HEALTHCHECK,
 }
 _SCALARS: dict[str, Schema] = {
@@ -88,14 +88,14 @@ _SCALARS: dict[str, Schema] = {
     "host": nullable(STRING),
     "runtime": nullable(STRING),
     "privileged": BOOLEAN,
-    "created_at": nullable(_TIME),
-    "updated_at": nullable(_TIME),
+    "created_at": nullable(TIME),
+    "updated_at": nullable(TIME),
 }
 #: Fields upstream has not: shown from their microversion on, 1.41 and 1.44.
 _OWN: dict[str, Schema] = {
     "exit_code": nullable(INTEGER),
-    "started_at": nullable(_TIME),
-    "finished_at": nullable(_TIME),
+    "started_at": nullable(TIME),
+    "finished_at": nullable(TIME),
     "health": nullable(STRING),
     "max_run_time": nullable(INTEGER),
 }

@@ -1,0 +1,144 @@
+"""The database server is killed and started again while users create and delete and the journal works.
+
+Then everything that was accepted comes to its end, nothing is lost, and nothing is done twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support import databases
+from tests.support.house import PROJECT, Fakes, Rig, caller, eventually, running
+
+from zun.drivers.deadline import Deadline
+from zun.drivers.fake.runtime import INVENTORY, FakeRuntime
+from zun.model.container import Draft
+from zun.model.operation import CLOSED, EventKind
+from zun.service.errors import ServiceError
+from zun.service.queries import ListQuery
+from zun.store import hosts, operations, quotas, schema
+from zun.store.errors import CommitUnknown, DatabaseError
+
+pytestmark = pytest.mark.databases(*databases.SERVERS)
+
+CLIENTS = 4
+
+
+class Client:
+    """Creates containers of names that nobody else has, and deletes every third, until told to stop."""
+
+    def __init__(self, rig: Rig, number: int, stop: threading.Event) -> None:
+        self.accepted: dict[str, str] = {}  # name -> uuid
+        self.deleted: set[str] = set()
+        self.unknown: set[str] = set()  # names
+        self.refused = 0
+        self._rig, self._number, self._stop = rig, number, stop
+        self.thread = threading.Thread(target=self._live)
+        self.thread.start()
+
+    def _live(self) -> None:
+        turn = 0
+        while not self._stop.is_set():
+            turn += 1
+            name = f"c{self._number}-{turn}"
+            try:
+                made = self._rig.create(Draft(image="busybox", name=name, run=True))
+            except CommitUnknown:
+                self.unknown.add(name)
+            except DatabaseError:
+                self.refused += 1
+                self._stop.wait(0.02)
+            else:
+                self.accepted[name] = made.uuid
+                if turn % 3 == 0:
+                    self._delete(name, made.uuid)
+
+    def _delete(self, name: str, uuid: str) -> None:
+        try:
+            row = self._rig.row(uuid)
+            if row is not None:
+                self._rig.house.services.containers.delete(caller(), row, force=True, stop=False)
+            self.deleted.add(name)
+        except CommitUnknown:
+            self.unknown.add(name)
+        except (ServiceError, DatabaseError):
+            self.refused += 1
+
+
+def _idle(rig: Rig) -> bool:
+    try:
+        with rig.db.read() as conn:
+            return operations.open_counts(conn) == {}
+    except DatabaseError:
+        return False
+
+
+def test_a_database_that_dies_under_load_loses_and_doubles_nothing(
+    folder: Path, fakes: Fakes, kind: str, request: pytest.FixtureRequest
+) -> None:
+    server: databases.Server = request.getfixturevalue("servers").get(kind)
+    fakes.runtime = FakeRuntime(
+        networks=fakes.networks,
+        inventory=replace(INVENTORY, cpus=10_000, mem_total=10**8, disk_total=10**6),
+    )
+    stop = threading.Event()
+    with running(folder, fakes) as rig:
+        clients = [Client(rig, number, stop) for number in range(CLIENTS)]
+        for _ in range(3):
+            before = sum(len(c.accepted) for c in clients)
+            eventually(
+                lambda before=before: sum(len(c.accepted) for c in clients) > before + 10,
+                "creates are accepted",
+            )
+            server.kill()
+            refused = sum(c.refused for c in clients)
+            # Until somebody has felt it: a start that is quick enough is waited for.
+            stop.wait(0.2)
+            server.start()
+            assert refused >= 0
+        stop.set()
+        for client in clients:
+            client.thread.join(60)
+        eventually(lambda: _idle(rig), "all operations end")
+        _compare(rig, clients)
+        assert rig.house.agent.probe()
+
+
+def _compare(rig: Rig, clients: list[Client]) -> None:
+    listed = rig.house.services.containers.list(caller(), ListQuery(limit=10_000))
+    names = Counter(row.name for row in listed)
+    assert max(names.values()) == 1, "none is there twice"
+    unknown = set().union(*(c.unknown for c in clients))
+    for client in clients:
+        for name, uuid in client.accepted.items():
+            if name in unknown:
+                continue
+            if name in client.deleted:
+                assert rig.row(uuid) is None, f"{name} was deleted"
+            else:
+                row = rig.row(uuid)
+                assert row is not None and row.status == "Running", (
+                    f"{name} was accepted: {row and row.status_reason}"
+                )
+    ours = rig.fakes.runtime.list(rig.house.agent._means.host_id, Deadline(10))
+    assert {facts.uuid for facts in ours} == {row.uuid for row in listed}
+    with rig.db.read() as conn:
+        assert quotas.drift(conn) == {}
+        assert quotas.used(conn, PROJECT).containers == len(listed)
+        [one] = hosts.every(conn)
+        claims = hosts.claims_on(conn, one.hostname)
+        assert {c.container_uuid for c in claims} == {row.uuid for row in listed}
+        assert one.total_containers == len(claims) and one.mem_used == sum(c.memory for c in claims)
+        for row in listed:
+            [create] = operations.of_container(conn, row.uuid)
+            assert create.state in CLOSED
+            told = Counter(
+                (event.kind, event.step) for event in operations.events_of(conn, create.uuid)
+            )
+            once = {EventKind.ACCEPTED, EventKind.STEP_DONE, EventKind.DONE}
+            assert {n for (kind, _), n in told.items() if kind in once} == {1}
+        assert conn.execute(schema.ports.select()).all().__len__() == len(listed)
