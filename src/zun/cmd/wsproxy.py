@@ -19,6 +19,7 @@ from oslo_log import log as oslo_log
 from prometheus_client import CollectorRegistry, start_http_server
 
 from zun.api.settings import ApiSettings
+from zun.cmd.ports import wsproxy_port
 from zun.cmd.tls import client_context
 from zun.conf import ConfigError, load
 from zun.store import migrate
@@ -111,7 +112,7 @@ def make_proxy(
 
     Raises Unusable, ConfigError; OSError: the address can't be had.
     """
-    own = conf.websocket_proxy
+    own, port = conf.websocket_proxy, wsproxy_port(conf)
     tls = _tls(conf)
     if own.ssl_only and tls is None:
         raise Unusable("[websocket_proxy] ssl_only is set, and cert is not: name the certificate")
@@ -124,12 +125,12 @@ def make_proxy(
     )
     try:
         server = ProxyServer(
-            db, settings, registry, utcnow, host=own.wsproxy_host, port=own.wsproxy_port, tls=tls,
+            db, settings, registry, utcnow, host=own.wsproxy_host, port=port, tls=tls,
             agent_tls=client_context(conf),
         )  # fmt: skip
     except OSError as exc:
         raise OSError(
-            f"interactive sessions can't be served on {own.wsproxy_host}:{own.wsproxy_port} ({exc.strerror}); "
+            f"interactive sessions can't be served on {own.wsproxy_host}:{port} ({exc.strerror}); "
             "set [websocket_proxy] wsproxy_port, or enabled = false in zun-standalone"
         ) from exc
     scheme = "ws" if tls is None else "wss"

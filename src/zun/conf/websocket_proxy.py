@@ -19,9 +19,10 @@ OPTS: list[cfg.Opt] = [
     ),
     cfg.PortOpt(
         "wsproxy_port",
-        default=6784,
         min=0,
-        help="TCP port zun-wsproxy listens on; 0 = any free one (zun-standalone only).",
+        sample_default=6784,
+        help="TCP port zun-wsproxy listens on; 0 = any free one (zun-standalone only). Default: 6784, or "
+        "the API's port + 3 where that is not 9517.",
     ),
     cfg.URIOpt(
         "base_url",
