@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from workbench import engine as engines
-from workbench import mariadb, postgresql
+from workbench import keystone, mariadb, postgresql, rabbitmq
 from workbench.console import Steps, Trouble, guarded, paint, say
 from workbench.engine import Engine
 from workbench.packages import CHECKOUT, apt_install, ensure_venv
@@ -32,7 +32,7 @@ Needs root where packages have to be installed or a container engine has to be s
 docker.io (only if no engine answers), busybox-static and docker-registry, for real images and a
 real registry on loopback, chromium and chromium-driver for the console page; mariadb-server and
 postgresql, of which the tests start private servers, and libmariadb-dev with a compiler, for
-MariaDB's driver.
+MariaDB's driver and uWSGI; rabbitmq-server, and a Keystone from PyPI in .venv-keystone.
 """
 
 EPILOG = """\
@@ -64,10 +64,10 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def prepare(args: argparse.Namespace) -> None:
     """Install what is missing; start an engine if none answers. Raises Trouble."""
-    steps = Steps(4 if args.fast else 6)
+    steps = Steps(4 if args.fast else 8)
     with steps.step("MariaDB") as step:
         mariadb.ensure_installed(step)
-    with steps.step("what its driver is built with") as step:
+    with steps.step("what its driver and uWSGI are built with") as step:
         mariadb.ensure_client_builds(step)
     with steps.step("PostgreSQL") as step:
         postgresql.ensure_installed(step)
@@ -75,6 +75,10 @@ def prepare(args: argparse.Namespace) -> None:
         ensure_venv(step, args.venv, ["client", "mysql", "postgresql", "test"])
     if args.fast:
         return
+    with steps.step("RabbitMQ") as step:
+        rabbitmq.ensure_installed(step)
+    with steps.step("Keystone") as step:
+        keystone.ensure_installed(step)
     with steps.step("container engine") as step:
         state = CHECKOUT / ".venv-engine"
         state.mkdir(exist_ok=True)

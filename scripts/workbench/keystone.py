@@ -20,6 +20,7 @@ from typing import Any
 from workbench.console import Step, Trouble, run
 from workbench.daemon import Daemon
 from workbench.packages import CHECKOUT, apt_install
+from workbench.rabbitmq import free_port
 
 #: Where it is installed unless somebody says otherwise; kept from one run to the next.
 VENV = CHECKOUT / ".venv-keystone"
@@ -150,15 +151,28 @@ class Keystone:
         if not self._password_file.exists():
             self._make()
         self._daemon.start(
-            ["/usr/bin/env", f"OS_KEYSTONE_CONFIG_DIR={self._etc}", "PYTHONWARNINGS=ignore",
-             self._bin / "uwsgi", "--http-socket", f"{self._address}:{self._port}",
-             "--module", "keystone.wsgi.api:application", "--virtualenv", self._bin.parent,
-             "--master", "--processes", "1", "--threads", "4", "--enable-threads", "--lazy-apps", "--need-app",
-             "--die-on-term", "--buffer-size", "65535", "--add-header", "Connection: close",
-             "--logger", f"file:{self._directory / 'requests.log'}"],
+            ["/usr/bin/env", *(f"{name}={value}" for name, value in self._env().items()),
+             *self._command(self._port)],
             self._answers,
         )  # fmt: skip
         return self.auth_url
+
+    def second(self, env: Mapping[str, str]) -> tuple[int, list[str], dict[str, str]]:
+        """Port, command and environment of a second process on the same files, some of whose options differ."""
+        port = free_port(self._address)
+        return port, self._command(port), {**self._env(), **env}
+
+    def _env(self) -> dict[str, str]:
+        return {"OS_KEYSTONE_CONFIG_DIR": str(self._etc), "PYTHONWARNINGS": "ignore"}
+
+    def _command(self, port: int) -> list[str]:
+        return [
+            str(self._bin / "uwsgi"), "--http-socket", f"{self._address}:{port}",
+            "--module", "keystone.wsgi.api:application", "--virtualenv", str(self._bin.parent),
+            "--master", "--processes", "1", "--threads", "4", "--enable-threads", "--lazy-apps",
+            "--need-app", "--die-on-term", "--buffer-size", "65535", "--add-header",
+            "Connection: close", "--logger", f"file:{self._directory / 'requests.log'}",
+        ]  # fmt: skip
 
     def _make(self) -> None:
         self._etc.mkdir(parents=True, exist_ok=True)
@@ -269,10 +283,10 @@ class Keystone:
             "keystone_auth": dict(login),
         }
 
-    def token(self, login: Login) -> str:
+    def token(self, login: Login, url: str | None = None) -> str:
         """A token of a user, for requests by hand. Raises Refused, OSError."""
         scope = {"project": {"name": login.project, "domain": {"id": "default"}}}
-        return self._issue(login.username, login.password, scope)
+        return self._issue(login.username, login.password, scope, url)
 
     def revoke(self, token: str) -> None:
         """Makes a token void. Raises Refused, OSError."""
@@ -306,17 +320,17 @@ class Keystone:
             self._token = self._issue("admin", self.password, scope)
         return self._token
 
-    def _issue(self, user: str, password: str, scope: Any) -> str:
+    def _issue(self, user: str, password: str, scope: Any, url: str | None = None) -> str:
         who = {"user": {"name": user, "domain": {"id": "default"}, "password": password}}
         body = {"auth": {"identity": {"methods": ["password"], "password": who}, "scope": scope}}
-        _, headers = self._request("POST", "/auth/tokens", body, {})
+        _, headers = self._request("POST", "/auth/tokens", body, {}, url)
         return headers["X-Subject-Token"]
 
     def _request(
-        self, method: str, path: str, body: Any, headers: Mapping[str, str]
+        self, method: str, path: str, body: Any, headers: Mapping[str, str], url: str | None = None
     ) -> tuple[Any, Mapping[str, str]]:
         request = urllib.request.Request(
-            self.auth_url + path,
+            (url or self.auth_url) + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", **headers},

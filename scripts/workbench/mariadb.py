@@ -138,7 +138,9 @@ class MariaDB:
         secret = password.replace("\\", "\\\\").replace("'", "\\'")
         self.execute(
             f"CREATE DATABASE IF NOT EXISTS `{database}`; "
-            f"CREATE OR REPLACE USER {account} IDENTIFIED BY '{secret}'; "
+            # Not CREATE OR REPLACE: what the user may do in other databases would be forgotten.
+            f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{secret}'; "
+            f"ALTER USER {account} IDENTIFIED BY '{secret}'; "
             f"GRANT ALL ON `{database}`.* TO {account}"
         )
         return self.url(database, user, password)

@@ -273,7 +273,7 @@ def _answers(asked: dict[str, Any]) -> dict[str, Any]:
 
     def execute(arguments: Mapping[str, Any], _seconds: float) -> dict[str, Any]:
         asked["execute"] = arguments
-        return {"output": b"root\n", "exit_code": 3, "stdout": b"root\n", "stderr": b""}
+        return {"output": b"root\xff\n", "exit_code": 3, "stdout": b"root\xff\n", "stderr": b""}
 
     def make_exec(arguments: Mapping[str, Any], _seconds: float) -> str:
         asked["make_exec"] = arguments
@@ -351,8 +351,10 @@ def make_api(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def api(make_api: Maker) -> Api:
-    return make_api()
+def api(make_api: Maker) -> Iterator[Api]:
+    made = make_api()
+    yield made
+    made.db.close()  # thousands of tests would have more files open than a process may
 
 
 @pytest.fixture

@@ -555,6 +555,13 @@ def test_defect_40_logs_that_are_no_text_are_shown(lively: Any, rig: Rig) -> Non
     assert lively.get(f"{C}/web/logs").json == "\ufffd\ufffd is no text\n"
 
 
+def test_defect_40_what_a_command_prints_that_is_no_text_is_shown(api: Any) -> None:
+    api.seed()
+    api.answers.clear()
+    answer = api.post(f"{C}/web/execute", query={"command": "cat /bin/sh"}).json
+    assert (answer["output"], answer["exit_code"]) == ("root\ufffd\n", 3)
+
+
 def test_the_gate_for_archives_says_when_it_is_full() -> None:
     entered, go_on = threading.Event(), threading.Event()
 

@@ -425,7 +425,12 @@ def test_execute(api: Any) -> None:
     api.seed()
     result = api.post(f"{WEB}/execute", query={"command": "sh -c 'echo  hi'", "run": "True"})
     assert result.status == 200
-    assert result.json == {"output": "root\n", "exit_code": 3, "exec_id": None, "proxy_url": None}
+    assert result.json == {
+        "output": "root\ufffd\n",
+        "exit_code": 3,
+        "exec_id": None,
+        "proxy_url": None,
+    }
     assert api.answers["execute"]["command"] == ["sh", "-c", "echo  hi"]
 
 

@@ -33,9 +33,13 @@ def test_defect_12_resource_url_is_no_parameter(api: Any) -> None:
     result = api.get(C, query="resource_url=http://evil.example")
     assert result.status == 400
     api.seed()
-    hosts = api.get("/v1/hosts", query="resource_url=http://evil.example", roles="admin")
-    assert hosts.status == 200
-    assert "evil" not in hosts.body.decode()
+    api.seed_host()
+    api.seed_image("alpine")
+    for collection in ("hosts", "images"):
+        query = "resource_url=http://evil.example&limit=1"
+        listed = api.get(f"/v1/{collection}", query=query, roles="admin")
+        assert (listed.status, len(listed.json[collection])) == (200, 1)
+        assert "evil" not in listed.body.decode()
 
 
 def test_defect_13_a_refused_create_leaves_nothing(api: Any) -> None:
@@ -87,13 +91,14 @@ def test_defect_20_right_content_type(api: Any, content_type: str) -> None:
         ("POST", C, {**OK, "labels": {"a": {"b": 1}}}, "1.40", "labels.a"),
         ("POST", C, {**OK, "command": "echo 'a"}, "1.19", "command"),
         ("POST", f"{WEB}/execute", {}, "1.40", "command"),
+        ("POST", "/v1/networks", {"neutron_net_id": None}, "1.40", "name"),
     ],
 )
 def test_defect_21_crashes_that_are_400(
     api: Any, method: str, path: str, body: dict[str, Any], version: str, named: str
 ) -> None:
     api.seed()
-    result = api.request(method, path, json=body, version=version)
+    result = api.request(method, path, json=body, version=version, roles="admin")
     assert result.status == 400
     assert named in result.error["title"]
 
@@ -124,6 +129,13 @@ def test_defect_24_names_with_dots_are_reachable(api: Any, name: str) -> None:
     assert api.get(f"{C}/{name}").json["uuid"] == row.uuid
     assert api.get(f"/containers//{name}/").json["uuid"] == row.uuid
     assert api.post(f"{C}/{name}/stop").status == 202
+
+
+def test_defect_23_an_image_by_name_is_no_500(api: Any) -> None:
+    api.seed_image("alpine")
+    for method in ("GET", "DELETE"):
+        assert api.request(method, "/v1/images/alpine", roles="admin").status == 404
+    assert api.get("/v1/images/alpine/search", query="image_driver=nosuch").status == 400
 
 
 def test_defect_24_hosts_with_dots_are_reachable(api: Any) -> None:
@@ -212,3 +224,12 @@ def test_defect_45_links_know_the_mount_and_next_does_not(api: Any) -> None:
 def test_defect_46_internal_columns_are_no_sort_keys(api: Any, key: str) -> None:
     result = api.get(C, query=f"sort_key={key}")
     assert (result.status, result.error["code"]) == (400, "container.invalid-parameter-value")
+
+
+@pytest.mark.parametrize(
+    "collection", ["containers", "images", "hosts", "registries", "availability_zones"]
+)
+@pytest.mark.parametrize("key", ["password", "inventory", "epoch", "params", "id desc", "nosuch"])
+def test_defect_46_nor_of_any_other_list(api: Any, collection: str, key: str) -> None:
+    result = api.get(f"/v1/{collection}", query={"sort_key": key}, roles="admin")
+    assert result.status == 400

@@ -312,7 +312,7 @@ ACTIONS = [
     ask("POST", f"{WEB}/execute", "command", json={"command": ["ls"]}),
     ask("POST", f"{WEB}/execute", "command", json={"command": "a" * 40_000}, label="execute-long"),
     ask("POST", f"{WEB}/execute", "run", query="command=ls&run=maybe"),
-    ask("POST", f"{WEB}/execute", "run", query="command=ls&run=False"),
+    ask("POST", f"{WEB}/execute", "run", query="command=ls&run=perhaps"),
     ask("POST", f"{WEB}/execute", "interactive", query="command=ls&interactive=2"),
     ask("POST", f"{WEB}/execute", "user", query="command=ls&user=root"),
     ask("GET", f"{WEB}/logs", "tail", query="tail=-1"),

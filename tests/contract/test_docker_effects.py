@@ -377,3 +377,17 @@ def test_a_network_removed_by_hand_is_made_again_after_a_start_that_missed_it(
     docker_lab.networks.ensure_network(spec, soon())
     docker_lab.runtime.start(uuid, soon())
     assert docker_lab.look(uuid).observed is Observed.RUNNING
+
+
+def test_defect_16_one_whose_network_is_gone_is_removed(docker_lab: Lab) -> None:
+    """Somebody took it off its network, and the network away."""
+    network = docker_lab.network(14)
+    uuid = docker_lab.running(attachments=docker_lab.attachments((network, 5)))
+    assert docker_lab.engine is not None
+    name = names.network_name(network.uuid)
+    with docker_lab.engine.call("take the network away") as client:
+        client.disconnect_container_from_network(names.runtime_name(uuid), name)
+        client.remove_network(name)
+    docker_lab.runtime.stop(uuid, 0, soon())
+    docker_lab.runtime.remove(uuid, soon(), force=False)
+    assert docker_lab.look(uuid).observed is Observed.MISSING

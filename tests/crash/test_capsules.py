@@ -49,15 +49,6 @@ def members(victim: Victim, uuid: str) -> list[Any]:
     return victim.rows(query, uuid)
 
 
-def hold(victim: Victim, points: Sequence[str]) -> None:
-    """Waits until somebody stays at each point."""
-    eventually(
-        lambda: sorted(victim.parked) == sorted(points),
-        f"all points are held; not {set(points) - set(victim.parked)}",
-    )
-    victim.settled_or_parked()
-
-
 def die_twice(
     victim: Victim, requests: Sequence[tuple[str, str, Any]], points: Sequence[str]
 ) -> None:
@@ -65,7 +56,7 @@ def die_twice(
     assert len(requests) == len(points)
     victim.park(points)
     asking = victim.ask_all(requests)
-    hold(victim, points)
+    victim.hold_all(points)
     victim.kill()
     for thread in asking:
         thread.join()
@@ -141,7 +132,7 @@ def test_two_deaths_at_every_point_of_a_reboot(victim: Victim) -> None:
     victim.park(REBOOTED)
     for uuid in uuids(victim):
         victim.client.kill(runtime_name(uuid))
-    hold(victim, REBOOTED)
+    victim.hold_all(REBOOTED)
     victim.kill()
     victim.park(REBOOTED)
     victim.start()
@@ -181,7 +172,7 @@ def test_a_delete_takes_the_place_of_a_create_wherever_that_is(victim: Victim) -
     victim.park(held)
     for _ in held:
         victim.must("POST", "/v1/capsules", capsule_body())
-    hold(victim, held)
+    victim.hold_all(held)
     for uuid in uuids(victim):
         victim.must("DELETE", f"/v1/capsules/{uuid}")
     victim.kill()

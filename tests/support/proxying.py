@@ -248,10 +248,13 @@ def proxy_process(
 
     files: how many it may have open, and how far it may raise that itself.
     """
-    own = {"wsproxy_port": free_port(), "metrics_port": 0, **options}
+    own = {"wsproxy_port": free_port(), **options}
     config = folder / "wsproxy.conf"
     lines = "".join(f"{name} = {value}\n" for name, value in own.items())
-    config.write_text(f"[database]\nconnection = {db.url}\n[websocket_proxy]\n{lines}")
+    config.write_text(
+        f"[DEFAULT]\nhost = host-1\nstate_path = {folder}\n[metrics]\nport = 0\n"
+        f"[database]\nconnection = {db.url}\n[websocket_proxy]\n{lines}"
+    )
     command = [sys.executable, "-m", "zun.cmd.wsproxy", "--config-file", str(config)]
     if files is not None:
         command = ["prlimit", f"--nofile={files[0]}:{files[1]}", *command]

@@ -164,7 +164,9 @@ def front(
         server.start()
         settings = told_to(replace(ApiSettings(), max_wait=60), server)
         app = build_app(rig.house.services, settings, NoAuth, registry=rig.house.metrics.registry)
-        http_server = create_server(app, host="127.0.0.1", port=0, threads=4)
+        http_server = create_server(
+            app, host="127.0.0.1", port=0, threads=4, asyncore_use_poll=True
+        )
         thread = Thread(target=http_server.run, daemon=True)
         thread.start()
         port = http_server.effective_port

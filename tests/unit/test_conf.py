@@ -62,16 +62,42 @@ def test_instances_share_nothing(tmp_path: Path) -> None:
 def test_unknown_options_are_warned_of_and_ignored(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    text = "[DEFAULT]\ndebug=1\nmy_ip=1.2.3.4\n[api]\nport=1\n[neutron]\novs_bridge=br\n"
+    text = (
+        "[DEFAULT]\ndebug=1\nmy_ip=1.2.3.4\nnonsense=1\ntransport_url=rabbit://\n[api]\nport=1\n"
+        "[neutron]\novs_bridge=br\n[keystone_authtoken]\nauth_url=x\n[oslo_messaging_rabbit]\nssl=true\n"
+    )
     path = write(tmp_path, text)
     with caplog.at_level(logging.WARNING):
         settings = conf.load([path])
     assert settings.api.port == 1
     warned = [record.message for record in caplog.records]
     assert warned == [
-        f"{path}: [DEFAULT] my_ip is not an option of this release: ignored",
-        f"{path}: [neutron] ovs_bridge is not an option of this release: ignored",
+        f"{path}: [DEFAULT] my_ip is not read: {conf.ignored.IGNORED['DEFAULT']['my_ip']}",
+        f"{path}: [DEFAULT] nonsense is not an option of this release: ignored",
+        f"{path}: [neutron] ovs_bridge is not read: {conf.ignored.IGNORED['neutron']['*']}",
     ]
+
+
+def test_upstreams_options_are_read_or_their_absence_is_explained() -> None:
+    """Those of the contract's table (11), as far as they are upstream's own."""
+    shown = {(section, option) for section, option, _ in conf.not_read()}
+    ours = {(group.name, opt.dest) for group, opts in conf.list_opts() for opt in opts}
+    assert not shown & ours
+    for section, option in (
+        ("api", "workers"), ("api", "api_paste_config"), ("compute", "topic"), ("DEFAULT", "rootwrap_config"),
+        ("docker", "docker_remote_api_port"), ("compute", "host_shared_with_nova"),
+    ):  # fmt: skip
+        assert (section, option) in shown
+
+
+def test_the_message_queue_is_read_from_files_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert conf.transport_url(conf.load([])) is None
+    said = conf.load([write(tmp_path, "[DEFAULT]\ntransport_url = rabbit://a:b@c/\n")])
+    assert conf.transport_url(said) == "rabbit://a:b@c/"
+    monkeypatch.setenv("OS_DEFAULT__TRANSPORT_URL", "rabbit://d/")
+    assert conf.transport_url(said) == "rabbit://d/"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The house rules a machine can see: imports point down, modules are short, no page names a machine.
 
 The order (CONTRIBUTING.md, "The import rule"):
-model <- store, drivers, bus <- work <- service <- api, compute, conductor, streams, wsproxy <- cmd, wsgi.
+model <- store, drivers, bus <- work <- service <- api, compute, conductor, streams, wsproxy <- cmd <- wsgi.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"work"}),
     frozenset({"service"}),
     frozenset({"api", "compute", "conductor", "streams", "wsproxy"}),
-    frozenset({"cmd", "wsgi"}),
+    frozenset({"cmd"}),
+    frozenset({"wsgi"}),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

@@ -387,6 +387,23 @@ def test_rows_of_other_hosts_and_in_transit_are_left_alone(
 # ---- auto_remove
 
 
+def test_defect_17_one_of_another_host_is_not_removed_by_this_one(rig: Rig) -> None:
+    ended = Status.STOPPED, Status.DELETED
+    theirs = [container(host="host-2", auto_remove=True, status=status) for status in ended]
+    with rig.db.write() as conn:
+        for row in theirs:
+            containers.insert(conn, row)
+    for row in theirs:
+        rig.house.agent.observer.look_at(row.uuid)
+    listed = rig.fakes.runtime.called("list")
+    rig.fakes.runtime.gap()
+    eventually(lambda: rig.fakes.runtime.called("list") > listed)
+    _at_rest(rig)
+    assert [rig.row(row.uuid) for row in theirs] == [replace(row, id=now.id) for row in theirs
+                                                    if (now := rig.row(row.uuid))]  # fmt: skip
+    assert [actions(rig, row.uuid) for row in theirs] == [[], []]
+
+
 def test_one_that_ends_by_itself_is_removed(rig: Rig) -> None:
     one = running_one(rig, auto_remove=True)
     rig.fakes.runtime.die(one.uuid, 1)

@@ -15,6 +15,7 @@ from tests.support.house import PATIENCE, eventually
 from tests.support.proxying import proxy_process
 
 from zun.cmd import wsproxy
+from zun.cmd.arguments import CannotServe
 from zun.conf import ConfigError, load
 from zun.store.database import Database
 
@@ -24,7 +25,7 @@ def refusal(folder: Path, db: Database, **options: object) -> str:
     config = folder / "zun.conf"
     lines = "".join(f"{name} = {value}\n" for name, value in {"wsproxy_port": 0, **options}.items())
     config.write_text(f"[database]\nconnection = {db.url}\n[websocket_proxy]\n{lines}")
-    with pytest.raises((ConfigError, wsproxy.Unusable, OSError)) as raised:
+    with pytest.raises((ConfigError, CannotServe, OSError)) as raised:
         wsproxy.serve(load([config]))
     return str(raised.value)
 

@@ -4,14 +4,15 @@ The order, outermost first, and why:
 
 1. `RequestId`    every answer carries an id, those of all layers below included.
 2. `Observed`     counts, times and logs whatever is answered, with the id.
-3. `Faults`       what any layer below raises becomes the common error body; it needs the id for the log.
-4. `HealthCheck`  must answer without credentials and without the API's own path rules.
-5. `Paths`        one spelling of the path, before anybody decides anything by it.
-6. `Access`       what is public goes past authentication; by the path, hence after 5.
-7. authentication nobody's body is read, nor any work done, for a caller who is not known.
-8. `ArchiveGate`  few of the requests that may be large are read at a time.
-9. `BodyBound`    nothing is parsed before its size is known to be bounded.
-10. Falcon        routing, then the endpoint; its error handlers keep the version headers on errors.
+3. the front      proxies' headers and CORS, where configured; refusals of all layers below need its headers, too.
+4. `Faults`       what any layer below raises becomes the common error body; it needs the id for the log.
+5. `HealthCheck`  must answer without credentials and without the API's own path rules.
+6. `Paths`        one spelling of the path, before anybody decides anything by it.
+7. `Access`       what is public goes past authentication; by the path, hence after 6.
+8. authentication nobody's body is read, nor any work done, for a caller who is not known.
+9. `ArchiveGate`  few of the requests that may be large are read at a time.
+10. `BodyBound`   nothing is parsed before its size is known to be bounded.
+11. Falcon        routing, then the endpoint; its error handlers keep the version headers on errors.
 """
 
 from __future__ import annotations
@@ -51,23 +52,29 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 #: Wraps an application into authentication: `NoAuth`, `HttpBasic` with its files bound, keystonemiddleware.
-Authenticate = Callable[["WSGIApplication"], "WSGIApplication"]
+Middleware = Callable[["WSGIApplication"], "WSGIApplication"]
 
 
 def build_app(
     services: Services,
     settings: ApiSettings,
-    authenticate: Authenticate,
+    authenticate: Middleware,
     enforcer: Enforcer | None = None,
     registry: CollectorRegistry | None = None,
+    front: Middleware | None = None,
 ) -> WSGIApplication:
-    """The API of `services`. Without an `enforcer`, policy is that of the defaults; `registry` counts requests."""
+    """The API of `services`. Without an `enforcer`, policy is that of the defaults; `registry` counts requests.
+
+    `front` sees each request first and each answer last, errors included.
+    """
     router = _router(
         Frame(services, settings, enforcer or Enforcer(), _compile(settings, ROUTES)), ROUTES
     )
     bounded = ArchiveGate(BodyBound(router, settings.max_body, {PUT: settings.max_archive}))
     access = Access(bounded, authenticate(bounded), _public(ROUTES))
-    faults = Faults(HealthCheck(Paths(access), services.health))
+    faults: WSGIApplication = Faults(HealthCheck(Paths(access), services.health))
+    if front is not None:
+        faults = Faults(front(faults))
     return RequestId(Observed(faults, HttpMetrics(registry) if registry is not None else None))
 
 

@@ -51,13 +51,16 @@ def caller_of(environ: Mapping[str, Any], enforcer: Enforcer) -> Caller:
     project_id = _identity(environ, "HTTP_X_PROJECT_ID")
     if not user_id or not project_id:
         raise Forbidden("A token of a project is needed: this one has no user or no project.")
-    roles = frozenset(
-        role.strip() for role in environ.get("HTTP_X_ROLES", "").split(",") if role.strip()
-    )
+    roles = _names(environ, "HTTP_X_ROLES")
     return Caller(
         user_id=user_id,
         project_id=project_id,
         roles=roles,
         request_id=environ[REQUEST_ID],
         is_admin=enforcer.is_admin(user_id, project_id, roles),
+        service_roles=_names(environ, "HTTP_X_SERVICE_ROLES"),
     )
+
+
+def _names(environ: Mapping[str, Any], key: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in environ.get(key, "").split(",") if name.strip())

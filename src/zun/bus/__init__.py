@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Protocol
 
+#: Of what travels between processes. The major part grows when an older process could misread it.
+RPC_VERSION = "1.0"
+
 Answer = Callable[[Mapping[str, Any], float], Any]
 """(arguments, seconds left) -> a JSON-like value; raises Refused."""
 

@@ -12,6 +12,7 @@ import inspect
 import io
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -143,7 +144,25 @@ How to set them: [configuration](../how-to/configuration.md). The options of log
 ([oslo.policy](https://docs.openstack.org/oslo.policy/latest/configuration/)) are in
 [zun.conf.sample](../../etc/zun.conf.sample) too.
 
-{chr(10).join(sections)}"""
+{chr(10).join(sections)}
+## Options of libraries
+
+`[DEFAULT] transport_url` and `[oslo_messaging_rabbit]`
+([oslo.messaging](https://docs.openstack.org/oslo.messaging/latest/configuration/)), `[keystone_authtoken]`
+([keystonemiddleware](https://docs.openstack.org/keystonemiddleware/latest/middlewarearchitecture.html#configuration)),
+`[cors]` and `[oslo_middleware]` ([oslo.middleware](https://docs.openstack.org/oslo.middleware/latest/)) are read as
+these libraries say. Defaults of ours that differ are in the [how-to](../how-to/deploy.md).
+
+## Options of upstream Zun that are not read
+
+A file that sets them is accepted; each is a warning at the start.
+
+{table(["section", "option", "why"], _not_read())}"""
+
+
+def _not_read() -> Iterable[Sequence[str]]:
+    for section, option, reason in conf.not_read():
+        yield [f"`{section}`", f"`{option}`" if option != "*" else "all others", reason]
 
 
 _OPTION_HEAD = ("option", "default", "accepted", "meaning")
@@ -258,10 +277,15 @@ def sample() -> str:
     """zun.conf with every option commented out, ours and those of the libraries we hand it to."""
     settings = cfg.ConfigOpts()
     generator.register_cli_opts(settings)
-    namespaces = ("zun", "oslo.log", "oslo.policy")
+    namespaces = (
+        "zun", "oslo.log", "oslo.policy", "oslo.messaging", "keystonemiddleware.auth_token", "oslo.middleware.cors",
+        "oslo.middleware.http_proxy_to_wsgi",
+    )  # fmt: skip
     settings(args=[f"--namespace={name}" for name in namespaces], default_config_files=[])
     buffer = io.StringIO()
-    generator.generate(settings, buffer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what the libraries import
+        generator.generate(settings, buffer)
     return re.sub(r"[ \t]+$", "", buffer.getvalue(), flags=re.MULTILINE)
 
 

@@ -14,4 +14,4 @@ def wsproxy_port(conf: cfg.ConfigOpts) -> int:
     if own is not None:
         return own
     api: int = conf.api.port
-    return _WSPROXY if api == _API else api + 3
+    return _WSPROXY if api == _API else api + 6

@@ -106,14 +106,17 @@ class Compute:
 class House:
     """All of the service in one process. `start` it, use `services`, `stop` it."""
 
-    db: Database
+    ground: Ground
     services: Services
     agent: Agent
     conductor: Conductor
     metrics: WorkMetrics
-    bus: Bus
     sources: HostSources
-    clock: Clock
+
+    @property
+    def db(self) -> Database:
+        """The database of all of it."""
+        return self.ground.db
 
     def start(self) -> None:
         """Registers the host, takes back what an older life left open, and begins to work."""
@@ -223,8 +226,8 @@ def build(
     conductor = build_conductor(ground, hostname, metrics=metrics)
     probes = {"conductor": conductor.probe, **compute.probes}
     return House(
-        db=db, services=build_api(ground, secrets=secrets, probes=probes), agent=compute.agent,
-        conductor=conductor, metrics=metrics, bus=ground.bus, sources=compute.sources, clock=clock,
+        ground=ground, services=build_api(ground, secrets=secrets, probes=probes),
+        agent=compute.agent, conductor=conductor, metrics=metrics, sources=compute.sources,
     )  # fmt: skip
 
 
@@ -232,10 +235,9 @@ def probe_database(db: Database) -> str:
     """For a health report: raises where the database can't be read or its schema is not ours."""
     with db.read() as conn:
         conn.execute(sa.text("SELECT 1"))
-    at, newest = migrate.current(db), migrate.head()
-    if at != newest:
-        raise RuntimeError(f"schema is at {at}, not at {newest}: run zun-db-manage upgrade")
-    return f"schema {at}"
+    if wrong := migrate.missing(db):
+        raise RuntimeError(f"{wrong}: run zun-db-manage upgrade")
+    return f"schema {migrate.current(db)}"
 
 
 def _probe_engine(runtime: Runtime) -> str:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import resource
 import signal
 import ssl
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 
 from oslo_config import cfg
-from oslo_log import log as oslo_log
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from zun.api.settings import ApiSettings
+from zun.cmd import arguments, process
+from zun.cmd.arguments import CannotServe
+from zun.cmd.metrics import serve_metrics
 from zun.cmd.ports import wsproxy_port
 from zun.cmd.tls import client_context
-from zun.conf import ConfigError, load
-from zun.store import migrate
+from zun.cmd.wiring import probe_database
+from zun.service.health import Health
 from zun.store.database import Database
 from zun.work.clock import utcnow
 from zun.wsproxy.server import ProxyServer
@@ -30,11 +29,15 @@ from zun.wsproxy.settings import ProxySettings
 
 LOG = logging.getLogger(__name__)
 
+KIND = "zun-wsproxy"
 _DESCRIPTION = """\
 Relays interactive sessions - attach and exec - between users' clients and the agents of the hosts. Needs the database
 ([database] connection) and reaches the agents; knows no engine and no identity service. Any number may run.
 
-SIGHUP reads the certificate again; SIGTERM tells the clients, and ends.
+  zun-wsproxy --config-file /etc/zun/zun.conf
+
+SIGHUP reads the certificate again; SIGTERM tells the clients, and ends. Health and figures are at [metrics] host_ip and
+port: /healthcheck and /metrics.
 """
 
 #: Seconds in which sessions are brought to an end.
@@ -44,52 +47,44 @@ _END = 5
 _SPARE = ProxySettings().max_waiting + 500
 
 
-class Unusable(Exception):
-    """What is configured can't be; the text says why and what to do."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; 0, or 1 with the cause on stderr."""
-    args = _parser().parse_args(argv)
-    try:
-        conf = load(args.config_file or None, prog="zun-wsproxy")
-        oslo_log.setup(conf, "zun")
-        return serve(conf)
-    except (ConfigError, Unusable, OSError) as exc:
-        print(f"zun-wsproxy: {exc}", file=sys.stderr)
-        return 1
+    return arguments.run(KIND, _DESCRIPTION, serve, argv)
 
 
 def serve(conf: cfg.ConfigOpts) -> int:
-    """Serves until SIGTERM or SIGINT. Raises Unusable, OSError."""
-    database = Database(conf.database.connection)
-    at, newest = migrate.current(database), migrate.head()
-    if at != newest:
-        raise Unusable(
-            f"the database's schema is at {at}, not at {newest}: run zun-db-manage upgrade"
-        )
+    """Serves until SIGTERM; 0. Raises what `zun.cmd.arguments.EXPECTED` names."""
+    # zun-standalone imports this module too, and has no use for a message queue.
+    from zun.cmd import separate
+
+    stop = process.told_to_stop()
+    process.refuse_patched()
+    database = separate.open_database(conf)
     registry = CollectorRegistry()
     server = make_proxy(conf, database, registry, each=2)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     reload_on_hangup(conf, server)
-    end_metrics = _serve_metrics(conf, registry)
+    probes = {
+        "database": lambda: probe_database(database),
+        "sessions": lambda: "serving" if server.alive else _ended(),
+    }
+    end_metrics = serve_metrics(conf, registry, offset=7, health=Health(probes))
     server.start()
-    LOG.info("serving")
     stop.wait()
     LOG.info("stopping: sessions are ended")
     server.stop(_END)
     end_metrics()
     database.close()
-    logging.shutdown()
-    return 0
+    process.end(in_time=True)
+
+
+def _ended() -> str:
+    raise RuntimeError("the proxy has ended; see the log")
 
 
 def proxy_of(conf: cfg.ConfigOpts, db: Database, registry: CollectorRegistry) -> ProxyServer | None:
     """The proxy within another process, bound and not started; None where it is switched off.
 
-    Raises Unusable, ConfigError; OSError: the address can't be had.
+    Raises CannotServe, ConfigError; OSError: the address can't be had.
     """
     if not conf.websocket_proxy.enabled:
         return None
@@ -110,12 +105,14 @@ def make_proxy(
 ) -> ProxyServer:
     """The proxy as configured, bound and not started; `each`: file descriptors of one session.
 
-    Raises Unusable, ConfigError; OSError: the address can't be had.
+    Raises CannotServe, ConfigError; OSError: the address can't be had.
     """
     own, port = conf.websocket_proxy, wsproxy_port(conf)
     tls = _tls(conf)
     if own.ssl_only and tls is None:
-        raise Unusable("[websocket_proxy] ssl_only is set, and cert is not: name the certificate")
+        raise CannotServe(
+            "[websocket_proxy] ssl_only is set, and cert is not: name the certificate"
+        )
     base = str(own.base_url or "")
     settings = ProxySettings(
         secure=base.startswith("wss:") if base else tls is not None,
@@ -139,7 +136,7 @@ def make_proxy(
 
 
 def _tls(conf: cfg.ConfigOpts) -> ssl.SSLContext | None:
-    """What clients are met with; None without a certificate. Raises Unusable."""
+    """What clients are met with; None without a certificate. Raises CannotServe."""
     if not conf.websocket_proxy.cert:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -160,7 +157,7 @@ def reload_on_hangup(conf: cfg.ConfigOpts, server: ProxyServer) -> None:
 def _reload(conf: cfg.ConfigOpts, tls: ssl.SSLContext) -> None:
     try:
         _load(conf, tls)
-    except Unusable as exc:
+    except CannotServe as exc:
         LOG.error("%s; the certificate read before stays", exc)
     else:
         LOG.info("the certificate was read again")
@@ -173,7 +170,7 @@ def _load(conf: cfg.ConfigOpts, context: ssl.SSLContext) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key or None)
         context.load_cert_chain(cert, key or None)
     except (OSError, ssl.SSLError) as exc:
-        raise Unusable(f"[websocket_proxy] cert, key: {cert}, {key or 'no key'}: {exc}") from exc
+        raise CannotServe(f"[websocket_proxy] cert, key: {cert}, {key or 'no key'}: {exc}") from exc
 
 
 def descriptors_for(sessions: int, each: int) -> int:
@@ -190,41 +187,6 @@ def descriptors_for(sessions: int, each: int) -> int:
             possible, sessions, soft,
         )  # fmt: skip
     return possible
-
-
-def _serve_metrics(conf: cfg.ConfigOpts, registry: CollectorRegistry) -> Callable[[], None]:
-    if not conf.metrics.enabled:
-        return lambda: None
-    port = conf.websocket_proxy.metrics_port
-    try:
-        server, thread = start_http_server(port, conf.metrics.host_ip, registry)
-    except OSError as exc:
-        raise OSError(
-            f"/metrics can't listen on {conf.metrics.host_ip}:{port} ({exc.strerror}); "
-            "set [websocket_proxy] metrics_port, or [metrics] enabled = false"
-        ) from exc
-    LOG.info("metrics on http://%s:%d/metrics", conf.metrics.host_ip, server.server_port)
-
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
-
-    return end
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="zun-wsproxy",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=version("zun-successor"))
-    parser.add_argument(
-        "--config-file", action="append", metavar="FILE",
-        help="configuration file; may be given several times (default: /etc/zun/zun.conf if there is one)",
-    )  # fmt: skip
-    return parser
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from zun.conf import (
     default,
     docker,
     docker_network,
+    ignored,
     metrics,
     quota,
     streams,
@@ -103,6 +104,25 @@ def load(
     return conf
 
 
+def of_libraries(conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
+    """The same files, read anew without any option of ours, for a library that registers its own."""
+    made = cfg.ConfigOpts()
+    made(
+        args=[],
+        project="zun",
+        default_config_files=list(conf.config_file or ()),
+        default_config_dirs=list(conf.config_dir or ()),
+    )
+    return made
+
+
+def transport_url(conf: cfg.ConfigOpts) -> str | None:
+    """[DEFAULT] transport_url, an option of oslo.messaging: that is loaded only by who needs it. None = not set."""
+    read = of_libraries(conf)
+    read.register_opt(cfg.StrOpt("transport_url", secret=True))
+    return read.transport_url or None
+
+
 def _read_all(conf: cfg.ConfigOpts) -> None:
     """Read every option once: oslo.config checks a value only when it is read. Raises as it does."""
     for name in conf:
@@ -161,8 +181,8 @@ def _is_loopback(address: str) -> bool:
 
 
 def unknown_options(conf: cfg.ConfigOpts) -> list[str]:
-    """One line for each option in `conf`'s files that nothing here reads."""
-    known: dict[str, set[str]] = {"default": {"config_file", "config_dir"}}
+    """One line for each option in `conf`'s files that nothing here reads, with the reason where there is one."""
+    known: dict[str, set[str]] = {"default": {"config_file", "config_dir", *ignored.MESSAGING}}
     for name in conf:
         value = conf[name]
         if isinstance(value, cfg.ConfigOpts.GroupAttr):
@@ -171,9 +191,25 @@ def unknown_options(conf: cfg.ConfigOpts) -> list[str]:
             known["default"].add(name)
     lines = []
     for file, section, option in _options_in_files(conf):
-        if option.replace("-", "_") not in known.get(section.lower(), ()):
-            lines.append(f"{file}: [{section}] {option} is not an option of this release: ignored")
+        name = option.replace("-", "_")
+        if section.lower() in ignored.LIBRARIES or name in known.get(section.lower(), ()):
+            continue
+        reason = ignored.why(section, name)
+        what = f"is not read: {reason}" if reason else "is not an option of this release: ignored"
+        lines.append(f"{file}: [{section}] {option} {what}")
     return lines
+
+
+def not_read() -> list[tuple[str, str, str]]:
+    """(section, option, reason) of upstream's options that this release does not read, for the reference page."""
+    ours = {(module.GROUP.name.lower(), opt.dest) for module in GROUPS for opt in module.OPTS}
+    groups = {group for group, _ in ours}
+    return [
+        (section, option, reason)
+        for section, options in ignored.IGNORED.items()
+        for option, reason in options.items()
+        if (section.lower(), option) not in ours and not (option == "*" and section in groups)
+    ]
 
 
 def _options_in_files(conf: cfg.ConfigOpts) -> Iterator[tuple[str, str, str]]:

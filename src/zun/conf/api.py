@@ -25,6 +25,7 @@ OPTS: list[cfg.Opt] = [
         "auth_strategy",
         default="http_basic",
         choices=[
+            ("keystone", "tokens of Keystone, as [keystone_authtoken] says"),
             ("http_basic", "user name and password, checked against <state_path>/htpasswd"),
             ("noauth", "everybody is the administrator; refused unless host_ip is loopback"),
         ],

@@ -22,7 +22,7 @@ OPTS: list[cfg.Opt] = [
         min=0,
         sample_default=6784,
         help="TCP port zun-wsproxy listens on; 0 = any free one (zun-standalone only). Default: 6784, or "
-        "the API's port + 3 where that is not 9517.",
+        "the API's port + 6 where that is not 9517.",
     ),
     cfg.URIOpt(
         "base_url",
@@ -86,12 +86,5 @@ OPTS: list[cfg.Opt] = [
         min=1,
         help="Sessions at the same time in one process; more are answered with a 503. Each takes two file "
         "descriptors, four in zun-standalone; the process raises its own limit as far as it may.",
-    ),
-    cfg.PortOpt(
-        "metrics_port",
-        default=6785,
-        min=0,
-        help="TCP port of /metrics of zun-wsproxy, at [metrics] host_ip; 0 = any free one. Within "
-        "zun-standalone the figures are with all others.",
     ),
 ]

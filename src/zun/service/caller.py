@@ -14,3 +14,4 @@ class Caller:
     roles: frozenset[str]
     request_id: str  # req-<uuid>: the header of the answer, and the key of container_actions
     is_admin: bool = False
+    service_roles: frozenset[str] = frozenset()  # of the service that asks on the user's behalf

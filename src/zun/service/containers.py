@@ -34,7 +34,7 @@ class Containers:
         self, db: Database, bus: Bus, intents: Intents, settings: ServiceSettings, clock: Clock
     ) -> None:
         self._db = db
-        self._questions = Questions(db, bus, settings.ask_seconds)
+        self._questions = Questions(db, bus, settings, clock)
         self._intents = intents
         self._sizes = Sizes(db, settings.ask_seconds)
         self._settings = settings

@@ -133,11 +133,14 @@ def _refuse_unconfigured(draft: Draft, settings: ServiceSettings) -> None:
 
 
 def check_image(image: str) -> None:
-    """Raises Invalid for a name in the place of images made of containers; whether it is one at all shows later."""
+    """Raises Invalid for what is no reference, or one in the place of images made of containers.
+
+    Whether there is such an image shows when it is fetched (defect 13.2-30).
+    """
     try:
         reference = parse(image)
-    except DriverError:
-        return
+    except DriverError as exc:
+        raise Invalid(f"image: {exc.public}.") from exc
     if is_committed(reference.domain, reference.path):
         raise Invalid(
             "image: this place is kept for images made of containers; name yours as you named it."

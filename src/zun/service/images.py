@@ -52,7 +52,7 @@ class Images:
         self, db: Database, bus: Bus, intents: Intents, settings: ServiceSettings, clock: Clock
     ) -> None:
         self._db = db
-        self._questions = Questions(db, bus, settings.ask_seconds)
+        self._questions = Questions(db, bus, settings, clock)
         self._intents = intents
         self._down_after: timedelta = settings.down_after
         self._push_registries = settings.push_registries

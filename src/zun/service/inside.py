@@ -19,7 +19,7 @@ class Inside:
     """All raise `service.errors`; authorisation is the caller's business."""
 
     def __init__(self, db: Database, bus: Bus, settings: ServiceSettings) -> None:
-        self._questions = Questions(db, bus, settings.ask_seconds)
+        self._questions = Questions(db, bus, settings)
         self._settings = settings
 
     def top(self, container: Container, ps_args: str) -> Mapping[str, Any]:

@@ -8,8 +8,10 @@ from typing import Any
 from zun.bus import Bus, Refused, Why
 from zun.model.container import Container
 from zun.service.errors import Conflict, Invalid, ServiceError, Unavailable
+from zun.service.settings import ServiceSettings
 from zun.store import hosts
 from zun.store.database import Database
+from zun.work.clock import Clock, utcnow
 
 
 class TooLate(Unavailable):
@@ -17,12 +19,19 @@ class TooLate(Unavailable):
 
 
 class Questions:
-    """Asks over the bus; `seconds` is how long an answer may take where nobody says otherwise."""
+    """Asks over the bus, at once refusing where the host is known to be down.
 
-    def __init__(self, db: Database, bus: Bus, seconds: float) -> None:
+    `ask_seconds` of the settings is how long an answer may take where nobody says otherwise.
+    """
+
+    def __init__(
+        self, db: Database, bus: Bus, settings: ServiceSettings, clock: Clock = utcnow
+    ) -> None:
         self._db = db
         self._bus = bus
-        self._seconds = seconds
+        self._clock = clock
+        self._seconds = settings.ask_seconds
+        self._down_after = settings.down_after
 
     def ask(
         self,
@@ -54,8 +63,17 @@ class Questions:
         # Also where its agent still answers: an operator has said not to trust it.
         with self._db.read() as conn:
             host = hosts.find(conn, hostname)
-        if host is not None and host.forced_down:
+        if host is None:
+            return
+        if host.forced_down:
             raise Unavailable(f"Host {hostname} was declared down by an operator.")
+        if host.last_seen_up is None:
+            return  # its service was deleted; an agent that still runs records it anew
+        silent = self._clock() - host.last_seen_up
+        if silent >= self._down_after:
+            raise Unavailable(
+                f"Host {hostname} has not been heard of for {silent.total_seconds():.0f} s."
+            )
 
 
 def check_placed(container: Container) -> str:

@@ -36,7 +36,7 @@ class Sessions:
 
     def __init__(self, db: Database, bus: Bus, settings: ServiceSettings, clock: Clock) -> None:
         self._db = db
-        self._questions = Questions(db, bus, settings.ask_seconds)
+        self._questions = Questions(db, bus, settings, clock)
         self._settings = settings
         self._clock = clock
 

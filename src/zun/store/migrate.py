@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import sqlalchemy as sa
 
 from zun.store.database import Database
+from zun.store.migrations import versions
 
 #: The newest of `migrations/versions`; a test holds it against what Alembic finds there.
-_HEAD = "0005"
+_HEAD = "0007"
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
@@ -34,6 +37,24 @@ def current(database: Database) -> str | None:
             sa.text("SELECT version_num FROM alembic_version")
         ).scalar()
         return revision
+
+
+def missing(database: Database) -> str | None:
+    """What is wrong with the schema for this code, in words; None if nothing is.
+
+    A newer schema - at a revision that this code does not know - is not wrong: revisions only add, so that two releases
+    can run beside each other.
+    """
+    at = current(database)
+    if at is None:
+        return "the database is empty"
+    behind = at != _HEAD and at in _known()
+    return f"the schema is at {at}, not at {_HEAD}" if behind else None
+
+
+def _known() -> set[str]:
+    """The revisions of `migrations/versions`, by the names of their modules."""
+    return {module.name[1:5] for module in pkgutil.iter_modules(versions.__path__)}
 
 
 def head() -> str:

@@ -312,3 +312,9 @@ def open_counts(conn: Connection) -> dict[str, int]:
         .group_by(operations.c.queue)
     )
     return {queue: number for queue, number in conn.execute(query)}
+
+
+def open_steps(conn: Connection) -> set[str]:
+    """The names of all steps that open operations have still to do, or to undo."""
+    query = sa.select(operations.c.steps).where(operations.c.open_key.is_not(None)).distinct()
+    return {step for (steps,) in conn.execute(query) for step in steps}

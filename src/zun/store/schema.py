@@ -436,3 +436,17 @@ bound_execs = sa.Table(
 
 # Names of decisions; see `zun.store.locks`.
 locks = sa.Table("locks", metadata, sa.Column("name", sa.String(255), primary_key=True))
+
+# Who runs which release: written by each process now and then, for upgrades.
+processes = sa.Table(
+    "processes",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("binary", sa.String(64), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("rpc", sa.String(16), nullable=False),
+    sa.Column("started_at", _TIME, nullable=False),
+    sa.Column("seen_at", _TIME, nullable=False),
+    sa.Index(None, "seen_at"),
+)

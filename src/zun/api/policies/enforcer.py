@@ -23,7 +23,9 @@ from zun.service.errors import Forbidden
 #: Verdicts kept at most; more means many projects in one list, which start anew.
 _KEPT = 4096
 
-_Key = tuple[str, str, str, frozenset[str], bool, tuple[tuple[str, str], ...]]
+_Key = tuple[
+    str, str, str, frozenset[str], frozenset[str], bool, tuple[tuple[str, str], ...]
+]  # fmt: skip
 
 
 def enforcer_of(conf: cfg.ConfigOpts, policy_file: str | Path | None = None) -> policy.Enforcer:
@@ -66,14 +68,13 @@ class Enforcer:
         """Whether `rule` allows `caller` to act on what belongs to `target` (project_id, user_id)."""
         if target is None:
             target = {"project_id": caller.project_id, "user_id": caller.user_id}
-        return self._verdict(
-            caller.user_id, caller.project_id, caller.roles, caller.is_admin, rule, target
-        )
+        return self._verdict(caller, rule, target)
 
     def is_admin(self, user_id: str, project_id: str, roles: frozenset[str]) -> bool:
         """The verdict of `context_is_admin`."""
         target = {"project_id": project_id, "user_id": user_id}
-        return self._verdict(user_id, project_id, roles, False, CONTEXT_IS_ADMIN, target)
+        caller = Caller(user_id=user_id, project_id=project_id, roles=roles, request_id="")
+        return self._verdict(caller, CONTEXT_IS_ADMIN, target)
 
     def field_rules(self, prefix: str) -> tuple[str, ...]:
         """Fields that have a rule `<prefix><field>`, those added by the operator included (contract 13.1-21)."""
@@ -97,25 +98,21 @@ class Enforcer:
             if not self.allows(caller, prefix + field, target)
         )
 
-    def _verdict(
-        self,
-        user_id: str,
-        project_id: str,
-        roles: frozenset[str],
-        is_admin: bool,
-        rule: str,
-        target: Mapping[str, str],
-    ) -> bool:
+    def _verdict(self, caller: Caller, rule: str, target: Mapping[str, str]) -> bool:
         self._refresh()
-        key = (rule, user_id, project_id, roles, is_admin, tuple(target.items()))
+        key = (
+            rule, caller.user_id, caller.project_id, caller.roles, caller.service_roles,
+            caller.is_admin, tuple(target.items()),
+        )  # fmt: skip
         verdict = self._verdicts.get(key)
         if verdict is None:
             credentials = {
-                "user_id": user_id,
-                "project_id": project_id,
-                "tenant": project_id,
-                "roles": sorted(roles),
-                "is_admin": is_admin,
+                "user_id": caller.user_id,
+                "project_id": caller.project_id,
+                "tenant": caller.project_id,
+                "roles": sorted(caller.roles),
+                "service_roles": sorted(caller.service_roles),
+                "is_admin": caller.is_admin,
             }
             with self._lock:
                 verdict = bool(self._enforcer.enforce(rule, dict(target), credentials))

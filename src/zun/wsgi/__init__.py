@@ -1,0 +1,1 @@
+"""For WSGI servers: `zun.wsgi.api:application`."""

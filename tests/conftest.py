@@ -1,0 +1,23 @@
+"""Services that several kinds of tests share, each started once, when the first test asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.support.workbench import broker, identity
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[Any]:
+    """A RabbitMQ that runs (`workbench.rabbitmq.RabbitMQ`). Whoever kills it starts it again."""
+    with broker() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def keystone() -> Iterator[Any]:
+    """A Keystone that runs, with users (`workbench.keystone.Keystone`). Whoever stops it starts it again."""
+    with identity() as started:
+        yield started
