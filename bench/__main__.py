@@ -20,6 +20,7 @@ from bench.figures import Report
 from bench.footprint import footprint
 from bench.house import engine, say
 from bench.reads import reads
+from bench.sessions import sessions
 
 BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "create": sequential,
@@ -28,6 +29,7 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "reads": reads,
     "footprint": footprint,
     "stores": stores,
+    "sessions": sessions,
 }
 
 _DESCRIPTION = """\
@@ -45,6 +47,7 @@ benchmarks:
   reads      a list of 1,000 out of 10,000 rows, and one row, and a bare Falcon handler of the same size
   footprint  memory idle and with 50 containers; time from start to healthy
   stores     the store on SQLite, MariaDB and PostgreSQL, and their drivers told the same by hand; needs no engine
+  sessions   keystrokes and bulk output through proxy and agent, and the engine's own socket; a thousand idle sessions
 """
 
 

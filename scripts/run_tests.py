@@ -18,14 +18,21 @@ from workbench.packages import CHECKOUT, apt_install, ensure_venv
 
 FAST = ["tests/unit", "tests/api"]
 
+#: Commands that tests run, and Debian's packages with them.
+PACKAGES = {
+    "docker-registry": "docker-registry",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+}
+
 HELP = """\
 Installs what the tests need, then runs every check and every test; ends with 0 if all pass.
 
 Needs root where packages have to be installed or a container engine has to be started: Debian's
 docker.io (only if no engine answers), busybox-static and docker-registry, for real images and a
-real registry on loopback; mariadb-server and postgresql, of which the tests start private servers,
-and libmariadb-dev with a compiler, for MariaDB's driver and uWSGI; rabbitmq-server, and a Keystone
-from PyPI in .venv-keystone.
+real registry on loopback, chromium and chromium-driver for the console page; mariadb-server and
+postgresql, of which the tests start private servers, and libmariadb-dev with a compiler, for
+MariaDB's driver and uWSGI; rabbitmq-server, and a Keystone from PyPI in .venv-keystone.
 """
 
 EPILOG = """\
@@ -76,12 +83,10 @@ def prepare(args: argparse.Namespace) -> None:
         state = CHECKOUT / ".venv-engine"
         state.mkdir(exist_ok=True)
         engines.ensure_engine(step, Engine(), state)
-    with steps.step("busybox-static and docker-registry") as step:
-        missing = []
+    with steps.step("busybox-static, docker-registry and chromium") as step:
+        missing = [package for command, package in PACKAGES.items() if not shutil.which(command)]
         if engines.find_busybox() is None:
             missing.append("busybox-static")
-        if shutil.which("docker-registry") is None:
-            missing.append("docker-registry")
         if missing:
             apt_install(step, missing, f"{' and '.join(missing)} not installed")
         step.done(f"installed {' '.join(missing)}" if missing else "already there")

@@ -1,11 +1,13 @@
 """The unmodified official clients, one process that forks for each command: importing them takes seconds.
 
 Run as a program it is that process: a JSON object {"program", "argv"} a line on stdin, and one {"code", "out", "err"}
-on stdout.
+on stdout. With "tty", a terminal's path, the command gets that as its own, and is answered by {"pid"} at once;
+{"ended": pid} is answered with its code, or null while it runs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -49,10 +51,23 @@ class Clients:
 
     def run(self, program: str, *argv: str) -> Ended:
         """Runs `openstack` or `zun` to its end."""
+        return Ended(**self._ask({"program": program, "argv": argv}))
+
+    def start(self, tty: str, program: str, *argv: str) -> int:
+        """Starts one on a terminal of its own; the process id."""
+        return int(self._ask({"program": program, "argv": argv, "tty": tty})["pid"])
+
+    def ended(self, pid: int) -> int | None:
+        """The exit code of one that was started; negative: the signal; None while it runs."""
+        code: int | None = self._ask({"ended": pid})["code"]
+        return code
+
+    def _ask(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"program": program, "argv": argv}) + "\n")
+        self._process.stdin.write(json.dumps(wanted) + "\n")
         self._process.stdin.flush()
-        return Ended(**json.loads(self._process.stdout.readline()))
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
 
     def close(self) -> None:
         """Ends the process."""
@@ -146,6 +161,27 @@ def _child(program: str, argv: list[str], out: Path, err: Path) -> None:
         os._exit(code)
 
 
+def _on_terminal(program: str, argv: list[str], path: str) -> None:
+    code = 1
+    try:
+        os.setsid()
+        terminal = os.open(path, os.O_RDWR)  # of a session's leader it is the terminal from now on
+        for number in (0, 1, 2):
+            os.dup2(terminal, number)
+        for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+        code = _main(program, argv)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(code)
+
+
 def _serve() -> None:
     import openstackclient.shell  # noqa: F401
     import zunclient.osc.plugin
@@ -156,12 +192,19 @@ def _serve() -> None:
         out, err = Path(folder) / "out", Path(folder) / "err"
         for line in sys.stdin:
             wanted = json.loads(line)
-            pid = os.fork()
-            if pid == 0:
+            if "ended" in wanted:
+                pid, status = os.waitpid(wanted["ended"], os.WNOHANG)
+                answer = {"code": os.waitstatus_to_exitcode(status) if pid else None}
+            elif pid := os.fork():
+                answer = {"pid": pid}
+                if "tty" not in wanted:
+                    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                    answer = {"code": code, "out": out.read_text(), "err": err.read_text()}
+            elif "tty" in wanted:
+                _on_terminal(wanted["program"], wanted["argv"], wanted["tty"])
+            else:
                 _child(wanted["program"], wanted["argv"], out, err)
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            ended = {"code": code, "out": out.read_text(), "err": err.read_text()}
-            sys.__stdout__.write(json.dumps(ended) + "\n")  # type: ignore[union-attr]
+            sys.__stdout__.write(json.dumps(answer) + "\n")  # type: ignore[union-attr]
             sys.__stdout__.flush()  # type: ignore[union-attr]
 
 

@@ -49,6 +49,7 @@ class Service:
             "api": {"port": self.port},
             "metrics": {"port": 0},
             "streams": {"port": 0},
+            "websocket_proxy": {"wsproxy_port": free_port()},
             "quota": {"driver": "NoopQuotaDriver"},  # tests make more than a project may by default
             "compute": {"poll_interval": 1, "leftover_grace": 0},
             # Its own pool: other services on the same engine have the default one.

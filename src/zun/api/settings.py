@@ -28,4 +28,5 @@ class ApiSettings:
     streams_port: int | None = None  # None = nowhere, unless streams_url says where
     wsproxy_url: str | None = None  # where sessions are; None = the port, on our host
     wsproxy_port: int | None = None  # None = nowhere, unless wsproxy_url says where
+    wsproxy_secure: bool = False  # it has a certificate of its own
     console_url: str | None = None  # None = wsproxy's own, by http

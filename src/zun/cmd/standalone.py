@@ -17,6 +17,7 @@ from zun.cmd.database import connect
 from zun.cmd.metrics import Records, serve_metrics
 from zun.cmd.serving import ApiServer
 from zun.cmd.streams import END, streams_of, told_to
+from zun.cmd.wsproxy import proxy_of, reload_on_hangup, told_where
 from zun.store import migrate
 from zun.streams.handlers import Sources
 from zun.work.metrics import DatabaseMetrics
@@ -82,8 +83,9 @@ def serve(
     assert house.services.later is not None
     sources = Sources(follow=house.sources.follow, execute=house.sources.execute)
     streams = streams_of(conf, house.ground, house.services.later, sources, house.metrics.registry)
+    proxy = proxy_of(conf, house.db, house.metrics.registry)
     app = build_app(
-        house.services, told_to(settings.api, streams), identity.authentication(conf),
+        house.services, told_where(told_to(settings.api, streams), proxy), identity.authentication(conf),
         Enforcer(conf=conf), house.metrics.registry, identity.front(conf),
     )  # fmt: skip
     server = ApiServer(app, conf)
@@ -93,6 +95,9 @@ def serve(
     house.start()
     if streams is not None:
         streams.start()
+    if proxy is not None:
+        proxy.start()
+        reload_on_hangup(conf, proxy)
     server.start()
     LOG.info("serving on http://%s:%d, state in %s", conf.api.host_ip, conf.api.port, state)
     stop.wait()
@@ -100,6 +105,8 @@ def serve(
     server.stop()
     if streams is not None:
         streams.stop(min(END, conf.compute.graceful_shutdown_timeout + 1))
+    if proxy is not None:
+        proxy.stop(min(END, conf.compute.graceful_shutdown_timeout + 1))
     metrics()
     ended = house.stop(conf.compute.graceful_shutdown_timeout)
     lock.close()

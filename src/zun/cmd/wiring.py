@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from zun.api.settings import ApiSettings
 from zun.bus import Bus
 from zun.bus.local import LocalBus
+from zun.cmd.ports import wsproxy_port
 from zun.cmd.tls import agent_context
 from zun.compute.agent import Agent, AgentSettings
 from zun.compute.endpoint import Endpoint, EndpointSettings
@@ -356,6 +357,7 @@ def _api_settings(conf: cfg.ConfigOpts) -> ApiSettings:
         max_execute=conf.streams.max_execute,
         streams_url=conf.streams.base_url,
         wsproxy_url=conf.websocket_proxy.base_url,
-        wsproxy_port=conf.websocket_proxy.wsproxy_port,
+        wsproxy_port=wsproxy_port(conf),
+        wsproxy_secure=bool(conf.websocket_proxy.cert),
         console_url=conf.websocket_proxy.console_base_url,
     )

@@ -35,6 +35,20 @@ def issue(conn: Connection, session: Session) -> str:
     return token
 
 
+def look(
+    conn: Connection, digest: str, container_uuid: str, exec_id: str | None, now: datetime
+) -> Session | Denied:
+    """What `redeem` would answer, without using the token up."""
+    row = conn.execute(sa.select(*_COLUMNS).where(sessions.c.digest == digest)).first()
+    if row is None:
+        return Denied.UNKNOWN
+    values = {**row._mapping, "kind": StreamKind(row.kind), "tty": bool(row.tty)}
+    session = Session(**values)
+    return (
+        _mismatch(session, container_uuid, exec_id, now) or _not_running(conn, session) or session
+    )
+
+
 def redeem(
     conn: Connection, digest: str, container_uuid: str, exec_id: str | None, now: datetime
 ) -> Session | Denied:
@@ -42,14 +56,9 @@ def redeem(
 
     A token is not used up by a request that is denied, nor while its container isn't running.
     """
-    row = conn.execute(sa.select(*_COLUMNS).where(sessions.c.digest == digest)).first()
-    if row is None:
-        return Denied.UNKNOWN
-    values = {**row._mapping, "kind": StreamKind(row.kind), "tty": bool(row.tty)}
-    session = Session(**values)
-    denied = _mismatch(session, container_uuid, exec_id, now) or _not_running(conn, session)
-    if denied is not None:
-        return denied
+    session = look(conn, digest, container_uuid, exec_id, now)
+    if isinstance(session, Denied):
+        return session
     mine = sessions.update().where(sessions.c.digest == digest, sessions.c.used_at.is_(None))
     return session if conn.execute(mine.values(used_at=now)).rowcount == 1 else Denied.USED
 

@@ -62,7 +62,7 @@ def _base(settings: ApiSettings, urls: Urls) -> str:
         )
     parts = urlsplit(urls.host)
     host = parts.hostname or ""
-    scheme = "wss" if parts.scheme == "https" else "ws"
+    scheme = "wss" if settings.wsproxy_secure else "ws"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.wsproxy_port}/"
 
 
