@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.cluster import cluster
 from bench.creates import burst, sequential
 from bench.death import death
 from bench.figures import Report
@@ -26,6 +27,7 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "death": death,
     "reads": reads,
     "footprint": footprint,
+    "cluster": cluster,
 }
 
 _DESCRIPTION = """\
@@ -42,6 +44,7 @@ benchmarks:
   death      a container dies behind our back -> the API shows it, and the engine's own event
   reads      a list of 1,000 out of 10,000 rows, and one row, and a bare Falcon handler of the same size
   footprint  memory idle and with 50 containers; time from start to healthy
+  cluster    create -> Running on a cluster of three hosts, on standalone and by hand; a death on each host -> the API
 """
 
 
