@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 from docker import APIClient
 from tests.support.clients import Clients, Ended
 from tests.support.house import eventually
+from tests.support.workbench import module
 
 ROOT = Path(__file__).parents[2]
 HOW = "this test needs root, and what ./cluster installs: see ./cluster --help"
@@ -24,14 +24,7 @@ HOSTS = 3
 DISK = 192
 
 
-def part(name: str) -> Any:
-    """The module `workbench.<name>`, of which ./cluster is made; not a package of ours, hence by its path."""
-    if str(ROOT / "scripts") not in sys.path:
-        sys.path.append(str(ROOT / "scripts"))
-    return importlib.import_module(f"workbench.{name}")
-
-
-workbench = part("cluster")
+workbench = module("cluster")
 
 
 class Cluster:

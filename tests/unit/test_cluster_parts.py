@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from tests.support.cluster import part
 from tests.support.house import eventually
+from tests.support.workbench import module
 
 from zun.cmd import clouds
 
 background, files, switch, parts = (
-    part("background"), part("files"), part("switch"), part("cluster")
+    module("background"), module("files"), module("switch"), module("cluster")
 )  # fmt: skip
 
 
