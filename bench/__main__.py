@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.cluster import cluster
 from bench.creates import burst, sequential
 from bench.databases import stores
 from bench.death import death
@@ -30,6 +31,7 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "footprint": footprint,
     "stores": stores,
     "sessions": sessions,
+    "cluster": cluster,
 }
 
 _DESCRIPTION = """\
@@ -48,6 +50,7 @@ benchmarks:
   footprint  memory idle and with 50 containers; time from start to healthy
   stores     the store on SQLite, MariaDB and PostgreSQL, and their drivers told the same by hand; needs no engine
   sessions   keystrokes and bulk output through proxy and agent, and the engine's own socket; a thousand idle sessions
+  cluster    create -> Running on a cluster of three hosts, on standalone and by hand; a death on each host -> the API
 """
 
 
