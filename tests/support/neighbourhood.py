@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from tests.support import databases
 from tests.support.house import KEY, PATIENCE, Fakes, caller, eventually, quick_settings
 
 from zun.bus.local import LocalBus
@@ -177,7 +178,7 @@ def neighbourhood(
     **kwargs: Any,
 ) -> Iterator[Neighbourhood]:
     """`number` hosts, host-1 and on, on the migrated database in `path`; nobody works yet."""
-    db = Database(f"sqlite:///{path / 'zun.sqlite'}")
+    db = Database(databases.url_in(path))
     migrate.upgrade(db)
     all_ = kind(db, settings or quick_settings(), **kwargs)
     for n in range(1, number + 1):

@@ -27,6 +27,7 @@ from zun.model.operation import CONDUCTOR_QUEUE, EventKind, OperationState
 from zun.service.errors import Unavailable as Refused
 from zun.service.queries import LogQuery
 from zun.store import claims, hosts, operations, standing
+from zun.store.database import Database
 from zun.work.clock import utcnow
 
 MOVABLE: dict[str, Any] = {
@@ -78,7 +79,7 @@ class Street(Neighbourhood):
 
 
 @pytest.fixture
-def street(folder: Path) -> Iterator[Street]:
+def street(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Street]:
     """Three hosts at work and a conductor."""
     quick = quick_settings()
     settings = replace(
@@ -90,6 +91,8 @@ def street(folder: Path) -> Iterator[Street]:
         ),
     )
     clock = Clock()
+    # Servers have a clock of their own, which nobody can put forward.
+    monkeypatch.setattr(standing, "now", lambda conn, local: local)
 
     class OfThisTest(Street):
         pass
@@ -128,9 +131,24 @@ def running_copies(street: Street, uuid: str) -> list[str]:
     return [name for name, one in street.hosts.items() if uuid in one.running]
 
 
+# ---- time
+
+
+@pytest.mark.databases
+def test_the_time_is_the_database_s_own(db: Database, kind: str) -> None:
+    wrong = datetime(2001, 1, 1)
+    with db.read() as conn:
+        told = standing.now(conn, wrong)
+    if kind == "sqlite":  # one machine, one clock
+        assert told == wrong
+    else:
+        assert abs((told - utcnow()).total_seconds()) < 3600, "of UTC, and of today"
+
+
 # ---- silence
 
 
+@pytest.mark.databases
 def test_a_host_that_misses_three_beats_is_down_and_its_containers_unknown(street: Street) -> None:
     uuid, name = placed(street)
     stopped, other = placed(street)
@@ -291,6 +309,7 @@ def test_nothing_is_made_anew_that_was_not_asked_for(street: Street) -> None:
     assert [o.action for o in street.journal(uuid)] == [Action.CREATE]
 
 
+@pytest.mark.databases
 def test_what_may_be_made_anew_is_after_the_host_must_have_stopped_it(street: Street) -> None:
     uuid, name = placed(street, **MOVABLE)
     before = street.row(uuid)
@@ -336,6 +355,7 @@ def test_a_host_in_maintenance_is_silent_with_leave(street: Street) -> None:
     assert street.host(name).fenced_at is None
 
 
+@pytest.mark.databases
 def test_a_fenced_host_removes_what_is_not_its_own_before_it_does_anything_else(
     street: Street,
 ) -> None:
@@ -382,6 +402,7 @@ def test_a_fenced_host_whose_engine_does_not_answer_does_nothing(street: Street)
     assert name not in street.where(uuid)
 
 
+@pytest.mark.databases
 def test_an_agent_that_was_fenced_while_cut_off_finds_out_and_comes_back_in_order(
     street: Street,
 ) -> None:
@@ -669,6 +690,7 @@ def test_what_has_nowhere_to_go_stays_and_runs(street: Street) -> None:
 # ---- what is claimed
 
 
+@pytest.mark.databases
 def test_a_drift_of_what_is_claimed_is_found_and_corrected(street: Street) -> None:
     _, name = placed(street)
     right = street.host(name)

@@ -15,7 +15,7 @@ from tests.support.house import Fakes, caller, eventually, quick_settings
 from tests.support.neighbourhood import Neighbourhood, neighbourhood
 from tests.support.rows import container, host, operation
 
-from zun.drivers.errors import Lacking, Rejected, TimedOut
+from zun.drivers.errors import Lacking, Rejected, TimedOut, Unavailable
 from zun.drivers.fake import Fail, FakeRuntime
 from zun.drivers.fake.runtime import INVENTORY
 from zun.model.host import Claim, Mode
@@ -95,6 +95,7 @@ def test_four_conductors_and_two_thousand_requests_over_commit_none_of_fifty_hos
         assert "50 hosts: 50 short of" in reasons.pop()
 
 
+@pytest.mark.databases
 def test_a_copy_that_is_old_costs_a_try_and_never_a_promise(db: Database) -> None:
     """Two conductors, each with its own copy of one host that has room for one."""
     now = utcnow()
@@ -118,6 +119,7 @@ def test_a_copy_that_is_old_costs_a_try_and_never_a_promise(db: Database) -> Non
         second.take(conn, wish, wanted("b"), now)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize(
     "change",
     [{"disabled": True}, {"forced_down": True}, {"mode": Mode.DRAINING}, {"lost_at": True},
@@ -147,6 +149,7 @@ def test_the_claim_itself_refuses_a_host_that_is_closed(
 # ---- CPUs of one's own
 
 
+@pytest.mark.databases
 def test_cpus_of_ones_own_are_never_two_containers(db: Database) -> None:
     now = utcnow()
     with db.write() as conn:
@@ -163,12 +166,16 @@ def test_cpus_of_ones_own_are_never_two_containers(db: Database) -> None:
         def wanted(h: Any) -> Claim:
             return Claim(container_uuid=f"c{n}", host=h.hostname, cpu=2.0, memory=1, disk=0)
 
-        try:
-            with db.write() as conn:
-                _, claim = placements[n % 4].take(conn, wish, wanted, now)
+        for _ in range(100):  # as a runner does: who was too slow comes again
+            try:
+                _, claim = db.run(lambda conn: placements[n % 4].take(conn, wish, wanted, now))
+            except Unavailable:
+                continue
+            except Rejected as exc:
+                refused.append(exc.public)
+            else:
                 taken.append(list(claim.cpuset or ()))
-        except Rejected as exc:
-            refused.append(exc.public)
+            return
 
     threads = [threading.Thread(target=take, args=(n,)) for n in range(8)]
     for thread in threads:
@@ -205,6 +212,7 @@ def hosts_of(street: Neighbourhood, uuids: list[str]) -> list[str | None]:
     return [None if row is None else row.host for row in rows]
 
 
+@pytest.mark.databases
 def test_a_group_apart_stays_apart_however_many_place_at_once(street: Neighbourhood) -> None:
     begin(street, conductors=4)
     where = hosts_of(street, [street.create(**group("anti-affinity")) for _ in range(8)])
@@ -222,6 +230,7 @@ def _all(street: Neighbourhood) -> list[str]:
         return list(conn.execute(sa.select(schema.containers.c.uuid)).scalars())
 
 
+@pytest.mark.databases
 def test_a_group_together_is_on_one_host_and_goes_where_its_members_are(
     street: Neighbourhood,
 ) -> None:
@@ -240,6 +249,7 @@ def test_soft_wishes_are_followed_while_they_can_be(street: Neighbourhood) -> No
     assert len(set(near)) == 1
 
 
+@pytest.mark.databases
 def test_those_that_name_one_another_are_placed_as_they_say_whichever_comes_first(
     street: Neighbourhood,
 ) -> None:
@@ -260,6 +270,7 @@ def test_those_that_name_one_another_are_placed_as_they_say_whichever_comes_firs
     assert seen.near == frozenset({home})
 
 
+@pytest.mark.databases
 def test_a_group_goes_with_its_last_member(street: Neighbourhood) -> None:
     begin(street)
     uuid = street.create(**group("affinity"))

@@ -76,15 +76,15 @@ class Placement:
         """
         began = time.monotonic()
         now = standing.now(conn, local)
-        refused: set[str] = set()
+        refused: dict[str, int] = {}  # by which revision of each
         for choice in self._choices(conn, request, now, began):
             for host in choice.hosts[:_TRIES]:
-                if host.hostname in refused:
+                if refused.get(host.hostname) == host.revision:
                     continue
                 claim = self._claim(conn, host, request, wanted, now)
                 if claim is not None:
                     return host, claim
-                refused.add(host.hostname)
+                refused[host.hostname] = host.revision
         self._count(choice)
         if choice.hosts:
             raise Unavailable("The hosts that fit are taken by others at this moment.")
