@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.rows import NOW, host
 
+from zun import conf
 from zun.model.host import Host, Mode, NumaCell
 from zun.model.placement import Neighbours
 from zun.work.scheduler import PlaceRequest, SchedulerSettings, World, choose
-from zun.work.scheduler.cpus import parse, pick
+from zun.work.scheduler.cpus import pick
 from zun.work.scheduler.filters import NAMES
 
 DOWN = timedelta(seconds=60)
@@ -189,7 +190,7 @@ def test_filters_that_are_not_named_are_not_asked_but_promises_are_kept() -> Non
     apart = replace(wish, neighbours=Neighbours(away=frozenset({"a"})))
     assert order(apart, [host("a")], world) == []
     assert order(replace(wish, availability_zone="mars"), [host("a")], world) == []
-    assert {"AvailabilityZoneFilter", "ComputeFilter", "RuntimeFilter"} <= set(NAMES)
+    assert set(conf.scheduler.FILTERS) == set(NAMES)
 
 
 CELLS = [NumaCell(id=0, cpus=[0, 1, 2, 3], memory=1), NumaCell(id=1, cpus=[4, 5, 6, 7], memory=1)]
@@ -212,17 +213,3 @@ def test_cpus_of_its_own_are_near_to_one_another(
     assert pick(wanted, free, CELLS) == chosen
     if chosen is not None:
         assert len(pick(wanted, free, []) or ()) == wanted
-
-
-@pytest.mark.parametrize(
-    ("text", "cpus"),
-    [("", set()), ("3", {3}), ("0-2, 5", {0, 1, 2, 5}), ("4-12,^8,15", {*range(4, 13), 15} - {8})],
-)
-def test_lists_of_cpus(text: str, cpus: set[int]) -> None:
-    assert parse(text) == cpus
-
-
-@pytest.mark.parametrize("text", ["x", "1-", "-1", "3-1", "0-99999999999", "1;2", "^^1"])
-def test_what_is_no_list_of_cpus(text: str) -> None:
-    with pytest.raises(ValueError, match="is no"):
-        parse(text)

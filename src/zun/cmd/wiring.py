@@ -26,6 +26,8 @@ from zun.compute.observer import ObserverSettings
 from zun.compute.reaper import ReaperSettings
 from zun.compute.sources import HostSources
 from zun.conductor.conductor import Conductor, ConductorSettings
+from zun.conductor.watch import WatchSettings
+from zun.conf import cpus_of
 from zun.drivers.image import ImageSource
 from zun.drivers.network import NetworkDriver
 from zun.drivers.runtime import Runtime
@@ -52,12 +54,16 @@ from zun.work.context import Env, Means, WorkSettings
 from zun.work.metrics import WorkMetrics
 from zun.work.placement import Placement
 from zun.work.runner import Checkpoint, Claimant, RunnerSettings
+from zun.work.scheduler import SchedulerSettings
 from zun.work.secrets import Secrets
 
 LOG = logging.getLogger(__name__)
 
 #: Subnets offered at most: more networks than this no host carries.
 _SUBNETS = 4096
+
+#: Heartbeats a host may miss (decision 0019).
+_MISSED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,11 +276,19 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
             default_runtime=conf.container_runtime,
             default_disk=conf.default_disk,
             subnet_pool=_subnet_pool(conf),
+            scheduler=_scheduler_settings(conf),
+            floating_cpus=sorted(_floating(conf)) if conf.compute.enable_cpu_pinning else None,
             sandbox_image=conf.sandbox_image,
             init_seconds=conf.compute.init_container_timeout,
         ),
         agent=_agent_settings(conf, runner),
-        conductor=ConductorSettings(runner=runner),
+        conductor=ConductorSettings(
+            runner=runner,
+            watch=WatchSettings(
+                round=conf.conductor.host_watch_interval,
+                recreate_after=conf.conductor.recreate_after or None,
+            ),
+        ),
         api=_api_settings(conf),
         endpoint=EndpointSettings(
             host=conf.agent_streams.host_ip,
@@ -285,6 +299,24 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         ),
         ticket_seconds=conf.streams.ticket_seconds,
     )
+
+
+def _scheduler_settings(conf: cfg.ConfigOpts) -> SchedulerSettings:
+    scheduler = conf.scheduler
+    return SchedulerSettings(
+        filters=tuple(scheduler.enabled_filters),
+        spread=scheduler.placement_strategy == "spread",
+        image_weight=scheduler.image_weight_multiplier,
+        io_weight=scheduler.io_ops_weight_multiplier,
+        soft_affinity_weight=scheduler.soft_affinity_weight_multiplier,
+        sample=scheduler.host_sample,
+        most_places=scheduler.max_attempts,
+    )
+
+
+def _floating(conf: cfg.ConfigOpts) -> frozenset[int]:
+    """The CPUs of all containers without CPUs of their own, where there are such."""
+    return cpus_of(conf.floating_cpu_set) or frozenset({0})
 
 
 def _subnet_pool(conf: cfg.ConfigOpts) -> Sequence[str]:
@@ -305,6 +337,8 @@ def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSet
         execute_bytes=conf.docker.execute_output_limit,
         log_bytes=conf.docker.log_limit,
         down_after=down_after,
+        default_schedule_zone=conf.default_schedule_zone,
+        recreate_projects=tuple(conf.conductor.recreate_projects),
         quota=QuotaSettings(
             containers=conf.quota.containers,
             cpu=conf.quota.cpu,
@@ -327,6 +361,10 @@ def _agent_settings(conf: cfg.ConfigOpts, runner: RunnerSettings) -> AgentSettin
     return AgentSettings(
         availability_zone=conf.default_availability_zone,
         heartbeat=compute.heartbeat_interval,
+        lease=min(_MISSED * compute.heartbeat_interval, conf.service_down_time),
+        fence_after=compute.fence_after or None,
+        pinning=compute.enable_cpu_pinning,
+        floating_cpus=_floating(conf),
         cpu_ratio=compute.cpu_allocation_ratio,
         memory_ratio=compute.ram_allocation_ratio,
         disk_ratio=compute.disk_allocation_ratio,

@@ -22,19 +22,3 @@ def pick(wanted: int, free: Collection[int], cells: Sequence[NumaCell]) -> Seque
         return min(enough, key=len)[:wanted]
     near = [cpu for cpus in sorted(by_cell, key=len, reverse=True) for cpu in cpus]
     return sorted([*near, *(cpu for cpu in left if cpu not in near)][:wanted])
-
-
-def parse(text: str) -> frozenset[int]:
-    """The CPUs of a list such as "0-3,^2,8". Raises ValueError."""
-    wanted: set[int] = set()
-    unwanted: set[int] = set()
-    for part in filter(None, (p.strip() for p in text.split(","))):
-        word = part.removeprefix("^")
-        first, dash, last = word.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise ValueError(f"{part!r} is no CPU and no range of CPUs")
-        cpus = range(int(first), int(last if dash else first) + 1)
-        if not cpus or cpus[-1] > 65535:
-            raise ValueError(f"{part!r} is no range of CPUs")
-        (unwanted if part.startswith("^") else wanted).update(cpus)
-    return frozenset(wanted - unwanted)
