@@ -152,7 +152,8 @@ def page(
 ) -> list[Host]:
     """One page of hosts by keyset: those that follow `after` in the order of (`sort_key`, id)."""
     assert sort_key in SORT_KEYS
-    query = keyset.page(
+    found = keyset.page(
+        conn,
         _SELECT,
         hosts.c[sort_key],
         hosts.c.id,
@@ -160,7 +161,7 @@ def page(
         descending=descending,
         limit=limit,
     )
-    return [_host(row) for row in conn.execute(query)]
+    return [_host(row) for row in found]
 
 
 def any_limits_disk(conn: Connection) -> bool:

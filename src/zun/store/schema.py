@@ -154,6 +154,16 @@ containers = sa.Table(
     sa.Index(None, "registry_id"),
     sa.Index(None, "host", "max_run_time"),
     sa.Index(None, "capsule_uuid"),
+    # For lists, of one project's and of all: by each filter, in the order of ids.
+    *(
+        sa.Index(None, *scope, column, "id")
+        for column in ("image", "user_id", "memory", "auto_remove")
+        for scope in ((), ("project_id",))
+    ),
+    sa.Index(None, "project_id", "status", "id"),
+    sa.Index(None, "project_id", "host", "id"),
+    sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "created_at", "id"),
 )
 
 # Several containers in one sandbox; `containers.capsule_uuid` says which.
