@@ -13,7 +13,7 @@ from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import TRANSITIONS, Action, Status
 from zun.store import keyset, labels
 from zun.store.rows import columns_of, names_of, values_of
-from zun.store.schema import Json, JsonAsIs, containers, operations
+from zun.store.schema import Json, JsonAsIs, TimeAsShown, Words, containers, operations
 
 _COLUMNS = columns_of(containers, Container)
 _NAMES = names_of(_COLUMNS)
@@ -40,7 +40,16 @@ def _value(row: Any) -> Container:
 
 def _shown(name: str) -> sa.ColumnElement[Any]:
     """What a list selects for a field of `Listed`."""
+    if name.startswith("open_"):
+        column = operations.c[name.removeprefix("open_")]
+        return sa.type_coerce(column, Words(_ACTIONS)) if name == "open_action" else column
     column = containers.c[name.removeprefix("shown_")]
+    if name == "status":
+        return sa.type_coerce(column, Words(_STATUSES))
+    if name == "memory":
+        return sa.cast(column, sa.String(20))
+    if name in ("created_at", "updated_at"):
+        return sa.type_coerce(column, TimeAsShown)
     if not isinstance(column.type, Json):
         return column
     texts = [sa.type_coerce(column, sa.Text)]
@@ -51,19 +60,14 @@ def _shown(name: str) -> sa.ColumnElement[Any]:
 
 
 _LISTS = frozenset({"shown_command", "shown_entrypoint", "ports", "security_groups"})
-_SHOWN = sa.select(
-    *(_shown(name) for name in Listed._fields if not name.startswith("open_")),
-    operations.c.action,
-    operations.c.begun,
-).select_from(containers.outerjoin(operations, _OPEN))
-_STATUS_AT = Listed._fields.index("status")
 _STATUSES = {status.value: status for status in Status}
-
-
-def _listed(row: Any) -> Listed:
-    *plain, action, begun = row
-    plain[_STATUS_AT] = _STATUSES[plain[_STATUS_AT]]
-    return Listed._make((*plain, Action(action) if action else None, bool(begun)))
+_ACTIONS: dict[str | None, Action | None] = {
+    None: None,
+    **{action.value: action for action in Action},
+}
+_SHOWN = sa.select(*map(_shown, Listed._fields)).select_from(
+    containers.outerjoin(operations, _OPEN)
+)
 
 
 def insert(conn: Connection, container: Container) -> None:
@@ -108,7 +112,7 @@ def page(
     project_id: str | None,
     filters: Mapping[str, Any],
     limit: int,
-    after: Container | Listed | None,
+    after: Container | None,
     sort_key: str,
     descending: bool,
 ) -> list[Listed]:
@@ -148,7 +152,7 @@ def page(
         descending=descending,
         limit=limit,
     )
-    return [_listed(row) for row in rows]
+    return [Listed._make(row) for row in rows]
 
 
 def _matches(
