@@ -249,7 +249,8 @@ def page(
 ) -> list[Host]:
     """One page of hosts by keyset: those that follow `after` in the order of (`sort_key`, id)."""
     assert sort_key in SORT_KEYS
-    query = keyset.page(
+    found = keyset.page(
+        conn,
         _SELECT.where(_THERE),
         hosts.c[sort_key],
         hosts.c.id,
@@ -257,7 +258,7 @@ def page(
         descending=descending,
         limit=limit,
     )
-    return [_host(row) for row in conn.execute(query)]
+    return [_host(row) for row in found]
 
 
 def any_limits_disk(conn: Connection) -> bool:
