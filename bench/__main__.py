@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.cluster import cluster
 from bench.creates import burst, sequential
+from bench.databases import stores
 from bench.death import death
 from bench.figures import Report
 from bench.footprint import footprint
@@ -27,7 +29,9 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "death": death,
     "reads": reads,
     "footprint": footprint,
+    "stores": stores,
     "sessions": sessions,
+    "cluster": cluster,
 }
 
 _DESCRIPTION = """\
@@ -44,7 +48,9 @@ benchmarks:
   death      a container dies behind our back -> the API shows it, and the engine's own event
   reads      a list of 1,000 out of 10,000 rows, and one row, and a bare Falcon handler of the same size
   footprint  memory idle and with 50 containers; time from start to healthy
+  stores     the store on SQLite, MariaDB and PostgreSQL, and their drivers told the same by hand; needs no engine
   sessions   keystrokes and bulk output through proxy and agent, and the engine's own socket; a thousand idle sessions
+  cluster    create -> Running on a cluster of three hosts, on standalone and by hand; a death on each host -> the API
 """
 
 

@@ -14,6 +14,7 @@ from workbench import engine as engines
 from workbench import keystone, mariadb, postgresql, rabbitmq
 from workbench.console import Steps, Trouble, guarded, paint, say
 from workbench.engine import Engine
+from workbench.hosts import missing_tools
 from workbench.packages import CHECKOUT, apt_install, ensure_venv
 
 FAST = ["tests/unit", "tests/api"]
@@ -37,6 +38,7 @@ MariaDB's driver and uWSGI; rabbitmq-server, and a Keystone from PyPI in .venv-k
 
 EPILOG = """\
 Other arguments go to pytest:  ./run-tests tests/unit -k lifecycle -x
+Chaos by hand:                 ./run-tests --chaos 60; again with the same blows: --chaos 60 --seed 4711
 """
 
 
@@ -44,7 +46,8 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Our arguments, and pytest's."""
     parser = argparse.ArgumentParser(
         prog="run-tests",
-        usage="run-tests [-h] [--fast] [--no-checks] [--no-install] [--venv DIR] [pytest's arguments]",
+        usage="run-tests [-h] [--fast] [--no-checks] [--no-install] [--venv DIR] "
+        "[--chaos MINUTES [--seed N]] [pytest's arguments]",
         description=HELP,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -57,7 +60,15 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "--venv", type=Path, default=CHECKOUT / ".venv", metavar="DIR",
         help="the virtual environment (default: .venv in the checkout)",
     )  # fmt: skip
+    parser.add_argument(
+        "--chaos", type=float, metavar="MINUTES",
+        help="only tests/chaos, for so long: parts of a cluster fail while clients work (in CI: 1)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, metavar="N", help="of the chaos; it says which it took")
     args, rest = parser.parse_known_args(argv)
+    if args.chaos is not None:
+        args.no_checks = True
+        rest = ["tests/chaos", "-s", *rest]
     args.venv = args.venv.expanduser().absolute()
     return args, rest
 
@@ -83,8 +94,11 @@ def prepare(args: argparse.Namespace) -> None:
         state = CHECKOUT / ".venv-engine"
         state.mkdir(exist_ok=True)
         engines.ensure_engine(step, Engine(), state)
-    with steps.step("busybox-static, docker-registry and chromium") as step:
-        missing = [package for command, package in PACKAGES.items() if not shutil.which(command)]
+    with steps.step(
+        "busybox-static, docker-registry, chromium, and what hosts of a cluster need"
+    ) as step:
+        absent = {package for command, package in PACKAGES.items() if not shutil.which(command)}
+        missing = sorted(absent | set(missing_tools().values()))
         if engines.find_busybox() is None:
             missing.append("busybox-static")
         if missing:
@@ -118,6 +132,9 @@ def main() -> int:
         raise Trouble(f"there is no environment in {args.venv}", "run without --no-install once")
     results: list[tuple[str, int, float]] = []
     environment = {**os.environ, "PATH": f"{args.venv / 'bin'}:{os.environ.get('PATH', '')}"}
+    for name, value in (("ZUN_CHAOS_MINUTES", args.chaos), ("ZUN_CHAOS_SEED", args.seed)):
+        if value is not None:
+            environment[name] = str(value)
     for label, command in checks(args, rest).items():
         say(paint(f"== {label}", "bold"))
         since = time.monotonic()

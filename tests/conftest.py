@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support import cluster as clusters
+from tests.support.cluster import Cluster
 from tests.support.workbench import broker, identity
 
 
@@ -21,3 +23,10 @@ def keystone() -> Iterator[Any]:
     """A Keystone that runs, with users (`workbench.keystone.Keystone`). Whoever stops it starts it again."""
     with identity() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A cluster that is well (`./cluster up`). Whoever breaks something of it repairs it."""
+    with clusters.up() as made:
+        yield made

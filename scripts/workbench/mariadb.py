@@ -6,6 +6,7 @@ import getpass
 import shutil
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -53,6 +54,7 @@ class MariaDB:
 
     `durable`: whether an answered commit survives a power cut (as production needs it), or only a crash of the
     server (for tests: several times as fast). `address`, `port`: where it listens besides the socket; None = nowhere.
+    `settings`: more of them, "name=value".
     As root it runs as `mysql`, which must be able to enter the parents of `directory`.
     """
 
@@ -63,12 +65,14 @@ class MariaDB:
         durable: bool = True,
         address: str | None = None,
         port: int = 3306,
+        settings: Sequence[str] = (),
     ) -> None:
         self._daemon = Daemon("mariadbd", directory, "mysql")
         self._data = directory / "data"
         self.socket = directory / "data" / "mariadb.sock"
         self._durable = durable
         self._address, self._port = address, port
+        self._settings = settings
 
     @property
     def pid(self) -> int | None:
@@ -112,6 +116,7 @@ class MariaDB:
             _find("mariadbd"), "--no-defaults", f"--datadir={self._data}", f"--socket={self.socket}",
             f"--pid-file={self._data / 'server.pid'}", "--skip-name-resolve", "--max-connections=500",
             *(["--user=mysql"] if is_root() else []), *listen, *hasty,
+            *(f"--{setting}" for setting in self._settings),
         ]  # fmt: skip
 
     def _answers(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,6 +36,7 @@ class PostgreSQL:
 
     `durable`: whether an answered commit survives a power cut (as production needs it), or only a crash of the
     server (for tests: several times as fast). `address`, `port`: where it listens besides the socket; None = nowhere.
+    `settings`: more of them, "name=value".
     As root it runs as `postgres`, which must be able to enter the parents of `directory`.
     """
 
@@ -45,12 +47,14 @@ class PostgreSQL:
         durable: bool = True,
         address: str | None = None,
         port: int = 5432,
+        settings: Sequence[str] = (),
     ) -> None:
         self._daemon = Daemon("postgres", directory, "postgres")
         self._data = directory / "data"
         self.socket = directory / "socket"
         self._durable = durable
         self._address, self._port = address, port
+        self._settings = settings
 
     @property
     def pid(self) -> int | None:
@@ -96,6 +100,7 @@ class PostgreSQL:
             "max_connections=500",
             "timezone=UTC",
             *([] if self._durable else _HASTY),
+            *self._settings,
         ]
         return [_find("postgres"), "-D", self._data, *(w for s in settings for w in ("-c", s))]
 

@@ -20,7 +20,7 @@ from zun.drivers.subnets import checked_subnet
 from zun.model.host import Claim
 from zun.model.names import network_name, new_uuid
 from zun.service.errors import Unavailable as UnavailableNow
-from zun.store import hosts, images, networks
+from zun.store import claims, images, networks
 
 C = "/v1/containers"
 I = "/v1/images"  # noqa: E741
@@ -49,7 +49,7 @@ def run(api: Any, rig: Rig, name: str = "web", *, project: str = "p1", **fields:
 
 def claim(rig: Rig, uuid: str) -> Claim:
     with rig.db.read() as conn:
-        held = hosts.held_by(conn, uuid)
+        held = claims.held_by(conn, uuid)
     assert held is not None
     return held
 

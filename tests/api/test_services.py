@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from zun.model.host import Claim
 from zun.model.names import new_uuid
-from zun.store import hosts, schema
+from zun.store import claims, hosts, schema
 from zun.work.clock import utcnow
 
 S = "/v1/services"
@@ -139,7 +139,7 @@ def test_a_host_shows_everything_it_has(api: Any) -> None:
     api.seed_host()
     claim = Claim(container_uuid=new_uuid(), host=ONE["host"], cpu=1.5, memory=512, disk=3)
     with api.db.write() as conn:
-        assert hosts.claim(conn, claim)
+        assert claims.claim(conn, claim)
     shown = api.get(f"/v1/hosts/{ONE['host']}", **ADMIN).json
     uuid, links = shown.pop("uuid"), shown.pop("links")
     assert links[0]["href"].endswith(f"/v1/hosts/{uuid}")
@@ -156,7 +156,7 @@ def test_hosts_sort_by_what_is_used(api: Any) -> None:
     for number, used in enumerate((2.0, 0.0, 1.0)):
         api.seed_host(f"h{number}")
         with api.db.write() as conn:
-            hosts.claim(
+            claims.claim(
                 conn,
                 Claim(container_uuid=new_uuid(), host=f"h{number}", cpu=used, memory=1, disk=0),
             )

@@ -22,7 +22,7 @@ from zun.api.versions import MAX_VERSION
 from zun.model.container import Container, Draft
 from zun.model.operation import EventKind
 from zun.service.later import Later
-from zun.store import operations
+from zun.store import history, operations
 from zun.streams.server import StreamSettings
 from zun.work.clock import utcnow
 
@@ -233,7 +233,7 @@ def test_events_that_are_kept_no_more(tmp_path: Path) -> None:
         for number in range(5):
             tell(house, f"n{number}")
         with house.rig.db.write() as conn:
-            operations.expire(conn, utcnow(), 3)
+            history.remove(conn, "events", utcnow(), 3)
         gone = house.first("/v1/events", **{"Last_Event_ID": "2"})
         assert (gone.status, error(gone)) == (410, "container.gone")
         with house.get("/v1/events", **{"Last_Event_ID": "3"}) as reply:

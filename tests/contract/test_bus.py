@@ -20,7 +20,7 @@ from zun.bus import RPC_VERSION, Bus, Refused, Why
 from zun.bus.local import LocalBus
 from zun.bus.oslo import OsloBus, OsloSettings
 
-HOST = "node-1"
+HOST, OTHER = "node-1", "node-3"
 
 #: The library leaves connections that broke to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -61,23 +61,12 @@ def listening(sides: Sides) -> None:
     eventually(both, "the host listens")
 
 
-@pytest.fixture(params=["local", "rabbitmq"])
-def sides(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sides]:
-    if request.param == "local":
-        bus = LocalBus()
-        yield Sides(bus, bus)
-        return
-    yield from rabbit_sides(request.getfixturevalue("rabbitmq"), tmp_path)
-
-
-@pytest.fixture
-def remote(rabbitmq: Any, tmp_path: Path) -> Iterator[Sides]:
-    yield from rabbit_sides(rabbitmq, tmp_path)
-
-
-def rabbit_sides(rabbitmq: Any, tmp_path: Path) -> Iterator[Sides]:
-    asker, registry = oslo_bus(rabbitmq.url, "api-0", tmp_path)
-    host, _ = oslo_bus(rabbitmq.url, "compute-0", tmp_path)
+@pytest.fixture(scope="module")
+def remote(rabbitmq: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
+    """Two processes over RabbitMQ, for all tests: they live through what happens to the broker."""
+    locks = tmp_path_factory.mktemp("locks")
+    asker, registry = oslo_bus(rabbitmq.url, "api-0", locks)
+    host, _ = oslo_bus(rabbitmq.url, "compute-0", locks)
     made = Sides(asker, host, registry)
     asker.start()
     host.start()
@@ -89,17 +78,26 @@ def rabbit_sides(rabbitmq: Any, tmp_path: Path) -> Iterator[Sides]:
         host.stop()
 
 
+@pytest.fixture(params=["local", "rabbitmq"])
+def sides(request: pytest.FixtureRequest) -> Sides:
+    if request.param == "rabbitmq":
+        found: Sides = request.getfixturevalue("remote")
+        return found
+    bus = LocalBus()
+    return Sides(bus, bus)
+
+
 def echo(arguments: Mapping[str, Any], seconds: float) -> Any:
     return {"got": arguments, "seconds": seconds}
 
 
-def ready(sides: Sides, answers: Mapping[str, Any]) -> None:
+def ready(sides: Sides, answers: Mapping[str, Any], host: str = HOST) -> None:
     """Offers answers, and waits until the host is asked them."""
-    sides.host.answer(HOST, {"ready": lambda arguments, seconds: True, **answers})
+    sides.host.answer(host, {"ready": lambda arguments, seconds: True, **answers})
 
     def asked() -> bool:
         try:
-            return bool(sides.asker.ask(HOST, "ready", {}, 5))
+            return bool(sides.asker.ask(host, "ready", {}, 5))
         except Refused:
             return False
 
@@ -107,10 +105,10 @@ def ready(sides: Sides, answers: Mapping[str, Any]) -> None:
 
 
 def refused(
-    sides: Sides, question: str = "q", seconds: float = PATIENCE, **arguments: Any
+    sides: Sides, question: str = "q", *, host: str = HOST, seconds: float = PATIENCE
 ) -> Refused:
     with pytest.raises(Refused) as caught:
-        sides.asker.ask(HOST, question, arguments, seconds)
+        sides.asker.ask(host, question, {}, seconds)
     return caught.value
 
 
@@ -233,7 +231,7 @@ def test_another_major_version_is_refused_in_words(remote: Sides) -> None:
 
 
 def test_a_message_that_is_too_large_is_refused_here(rabbitmq: Any, tmp_path: Path) -> None:
-    asker, _ = oslo_bus(rabbitmq.url, "api-0", tmp_path, bytes=1000)
+    asker, _ = oslo_bus(rabbitmq.url, "api-1", tmp_path, bytes=1000)
     try:
         with pytest.raises(Refused) as caught:
             asker.ask(HOST, "q", {"data": bytes(1000)}, PATIENCE)
@@ -243,8 +241,8 @@ def test_a_message_that_is_too_large_is_refused_here(rabbitmq: Any, tmp_path: Pa
 
 
 def test_questions_under_way_are_bounded(rabbitmq: Any, tmp_path: Path) -> None:
-    asker, _ = oslo_bus(rabbitmq.url, "api-0", tmp_path, questions=2)
-    host, _ = oslo_bus(rabbitmq.url, "compute-0", tmp_path)
+    asker, _ = oslo_bus(rabbitmq.url, "api-1", tmp_path, questions=2)
+    host, _ = oslo_bus(rabbitmq.url, "compute-1", tmp_path)
     sides = Sides(asker, host)
     asker.start()
     host.start()
@@ -255,15 +253,15 @@ def test_questions_under_way_are_bounded(rabbitmq: Any, tmp_path: Path) -> None:
         return release.wait(PATIENCE)
 
     try:
-        ready(sides, {"q": slow})
+        ready(sides, {"q": slow}, OTHER)
         with ThreadPoolExecutor(2) as pool:
-            under_way = [pool.submit(asker.ask, HOST, "q", {}, PATIENCE) for _ in range(2)]
+            under_way = [pool.submit(asker.ask, OTHER, "q", {}, PATIENCE) for _ in range(2)]
             for _ in under_way:
                 assert entered.acquire(timeout=PATIENCE)
-            assert refused(sides).why is Why.UNAVAILABLE
+            assert refused(sides, host=OTHER).why is Why.UNAVAILABLE
             release.set()
             assert [asked.result() for asked in under_way] == [True, True]
-        eventually(lambda: asker.ask(HOST, "q", {}, PATIENCE), "there is room again")
+        eventually(lambda: asker.ask(OTHER, "q", {}, PATIENCE), "there is room again")
     finally:
         asker.stop()
         host.stop()
@@ -337,19 +335,19 @@ def test_a_process_that_starts_before_its_broker_waits_for_it(
     rabbitmq: Any, tmp_path: Path
 ) -> None:
     rabbitmq.stop()
-    asker, _ = oslo_bus(rabbitmq.url, "api-0", tmp_path)
-    host, _ = oslo_bus(rabbitmq.url, "compute-0", tmp_path)
+    asker, _ = oslo_bus(rabbitmq.url, "api-1", tmp_path)
+    host, _ = oslo_bus(rabbitmq.url, "compute-1", tmp_path)
     sides = Sides(asker, host)
     try:
         asker.start()
         host.start()
-        host.answer(HOST, {"q": echo})
-        asker.nudge(f"host:{HOST}")
-        assert refused(sides, seconds=3600).why is Why.UNAVAILABLE
+        host.answer(OTHER, {"q": echo})
+        asker.nudge(f"host:{OTHER}")
+        assert refused(sides, seconds=3600, host=OTHER).why is Why.UNAVAILABLE
     finally:
         rabbitmq.start()
     try:
-        ready(sides, {"q": echo})
+        ready(sides, {"q": echo}, OTHER)
     finally:
         asker.stop()
         host.stop()

@@ -78,8 +78,9 @@ def test_create_refuses_labels_that_look_like_ours(lab: Lab, key: str) -> None:
 
 
 def test_create_refuses_a_runtime_that_is_not_there(lab: Lab) -> None:
-    with pytest.raises(errors.Rejected):
+    with pytest.raises(errors.Rejected) as refused:
         lab.runtime.create(lab.plan(runtime="nosuch"), soon())
+    assert refused.value.elsewhere, "another host may have it"
 
 
 def test_create_refuses_a_disk_limit_the_host_cannot_set(lab: Lab) -> None:

@@ -14,7 +14,7 @@ from zun.model.container import Draft, MountRequest
 from zun.model.lifecycle import Action, Status
 from zun.model.names import new_uuid
 from zun.model.operation import CONDUCTOR_QUEUE, host_queue
-from zun.store import containers, hosts, networks, schema
+from zun.store import claims, containers, networks, schema
 
 
 class Deaf(LocalBus):
@@ -119,7 +119,7 @@ def nothing_is_left(rig: Rig) -> None:
 def records(rig: Rig) -> list[str]:
     """What the database still has of containers."""
     with rig.db.read() as conn:
-        found = [f"claim of {c.container_uuid}" for c in hosts.claims_on(conn, "host-1")]
+        found = [f"claim of {c.container_uuid}" for c in claims.claims_on(conn, "host-1")]
         found += [f"network {n.uuid}" for n in networks.every(conn)]
         found += [f"port {row.uuid}" for row in conn.execute(schema.ports.select())]
         open_key = schema.operations.c.open_key

@@ -6,7 +6,7 @@ import importlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Server:
         self._trouble = workbench("console").Trouble
         self._number = 0
         self._migrated: str | None = None
+        self._grown: str | None = None
         self.start()
 
     def start(self) -> None:
@@ -95,6 +96,16 @@ class Server:
             database.close()
         _empty(self._migrated)
         return self._migrated
+
+    def grown(self, grow: Callable[[str], None]) -> str:
+        """The URL of the one migrated database that `grow` has filled, which nobody changes."""
+        if self._grown is None:
+            self._grown = self.empty()
+            database = Database(self._grown)
+            migrate.upgrade(database)
+            database.close()
+            grow(self._grown)
+        return self._grown
 
     def close(self) -> None:
         """Stops it and removes its files."""

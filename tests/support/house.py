@@ -17,6 +17,7 @@ from zun.compute.agent import AgentSettings
 from zun.compute.observer import ObserverSettings
 from zun.compute.reaper import ReaperSettings
 from zun.conductor.conductor import ConductorSettings
+from zun.conductor.watch import WatchSettings
 from zun.drivers.fake import FakeImages, FakeNetworks, FakeRuntime, FakeVolumes
 from zun.model.container import Container, Draft
 from zun.service.caller import Caller
@@ -62,9 +63,9 @@ class Fakes:
         self.runtime = FakeRuntime(networks=self.networks, images=self.images)
 
 
-def eventually(what: Callable[[], Any], why: str = "") -> Any:
+def eventually(what: Callable[[], Any], why: str = "", patience: float = PATIENCE) -> Any:
     """The first true answer of `what`; fails when it never comes. For waiting on other threads and processes."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     pause = threading.Event()
     while True:
         answer = what()
@@ -130,11 +131,15 @@ def quick_settings(**service: Any) -> wiring.Settings:
         work=WorkSettings(subnet_pool=pool),
         agent=AgentSettings(
             heartbeat=0.5,
+            lease=PATIENCE,  # a slow machine is not a dead one
+            fence_after=None,
             runner=runner,
             observer=ObserverSettings(listing_interval=3600),
             reaper=ReaperSettings(grace=0.0),
         ),
-        conductor=ConductorSettings(round=0.5, runner=runner),
+        conductor=ConductorSettings(
+            round=0.5, runner=runner, watch=WatchSettings(round=0.2, recreate_after=None)
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from tests.support.lab import soon
 
 from zun.model.container import Container
 from zun.model.names import network_name
-from zun.store import hosts, networks
+from zun.store import claims, hosts, networks
 from zun.work.runner import RunnerSettings
 
 
@@ -70,7 +70,7 @@ def test_a_size_is_the_same_everywhere(tmp_path: Path, point: str, memory: int) 
         after = rig.settled(row.uuid)
         assert after is not None
         with rig.db.read() as conn:
-            held = hosts.held_by(conn, row.uuid)
+            held = claims.held_by(conn, row.uuid)
             (host,) = hosts.every(conn)
         assert held is not None
         limits = rig.fakes.runtime.limits_of(row.uuid)

@@ -23,7 +23,7 @@ from zun.model.quota import Amounts
 from zun.service.errors import Conflict, Invalid, NotFound, OverQuota
 from zun.service.queries import ListQuery
 from zun.service.settings import QuotaSettings
-from zun.store import capsules, containers, hosts, networks, quotas
+from zun.store import capsules, claims, containers, hosts, networks, quotas
 from zun.work.clock import utcnow
 
 
@@ -40,7 +40,7 @@ def nothing_left(rig: Rig) -> None:
     assert on_engine(rig) == set()
     with rig.db.read() as conn:
         assert containers.on_host(conn, "host-1") == []
-        assert hosts.claims_on(conn, "host-1") == []
+        assert claims.claims_on(conn, "host-1") == []
         assert networks.every(conn) == []
         (host,) = hosts.every(conn)
         assert quotas.used(conn, PROJECT) == Amounts()
@@ -81,7 +81,7 @@ def test_one_claim_on_one_host_for_all_of_it(rig: Rig) -> None:
     # The init container needs more CPU than all the others, these more memory.
     assert (row.cpu, row.memory) == (2.5, 48)
     with rig.db.read() as conn:
-        (claim,) = hosts.claims_on(conn, "host-1")
+        (claim,) = claims.claims_on(conn, "host-1")
         assert quotas.used(conn, PROJECT) == Amounts(containers=3, cpu=2500, memory=48)
         assert quotas.drift(conn) == {}
     assert (claim.container_uuid, claim.cpu, claim.memory) == (one.uuid, 2.5, 48)

@@ -142,9 +142,8 @@ def test_every_option_is_explained_and_secrets_are_marked() -> None:
         for opt in opts:
             assert opt.help, f"[{group.name}] {opt.name} has no help"
             assert opt.help.endswith("."), f"[{group.name}] {opt.name}: end the help with a stop"
-            sensitive = any(
-                word in opt.name for word in ("password", "secret", "connection", "encryption_key")
-            )
+            words = ("password", "secret", "encryption_key")
+            sensitive = opt.name == "connection" or any(word in opt.name for word in words)
             assert opt.secret == sensitive, f"[{group.name}] {opt.name}: secret={opt.secret}"
 
 
@@ -162,3 +161,27 @@ def test_numbers_are_bounded() -> None:
         for opt in opts:
             if isinstance(opt, (cfg.IntOpt, cfg.FloatOpt, cfg.PortOpt)):
                 assert opt.type.min is not None, f"[{group.name}] {opt.name} has no minimum"
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [("", set()), ("3", {3}), ("0-2, 5", {0, 1, 2, 5}), ("4-12,^8,15", {*range(4, 13), 15} - {8})],
+)
+def test_lists_of_cpus(text: str, cpus: set[int]) -> None:
+    assert conf.cpus_of(text) == cpus
+
+
+@pytest.mark.parametrize("text", ["x", "1-", "-1", "3-1", "0-99999999999", "1;2", "^^1"])
+def test_what_is_no_list_of_cpus(text: str) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        conf.cpus_of(text)
+
+
+def test_what_contradicts_itself_of_hosts_that_fail(tmp_path: Path) -> None:
+    for text, words in (
+        ("[compute]\nfence_after = 20\n", "fence_after = 20 is less than three times"),
+        ("[DEFAULT]\nfloating_cpu_set = 0-\n", r"floating_cpu_set: '0-' is no"),
+        ("[scheduler]\nenabled_filters = NoSuchFilter\n", "NoSuchFilter"),
+    ):
+        with pytest.raises(conf.ConfigError, match=words):
+            conf.load([write(tmp_path, text)])

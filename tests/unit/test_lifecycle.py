@@ -54,15 +54,19 @@ DURING = {
     "reboot": "Restarting",
     "rebuild": "Rebuilding",
     "delete": "Deleting",
+    "move": "Rebuilding",
+    "recreate": "Rebuilding",
 }
 SETTLED = {
     "create": "Created", "start": "Running", "stop": "Stopped", "reboot": "Running", "pause": "Paused",
     "unpause": "Running", "kill": "Stopped", "rebuild": "Created", "delete": None,
+    "move": "Running", "recreate": "Running",
 }  # fmt: skip
 TASKS = {
     "create": "container_creating", "start": "container_starting", "stop": "container_stopping",
     "reboot": "container_rebooting", "pause": "container_pausing", "unpause": "container_unpausing",
     "kill": "container_killing", "rebuild": "container_rebuilding", "delete": "container_deleting",
+    "move": "container_rebuilding", "recreate": "container_rebuilding",
 }  # fmt: skip
 KEEPING = {  # action -> its task_state: no matter of status
     "update": None, "resize_container": None, "commit": None,
@@ -70,6 +74,7 @@ KEEPING = {  # action -> its task_state: no matter of status
 }  # fmt: skip
 ANY_STATUS = {"network_attach", "network_detach"}
 OF_IMAGES = {"image_pull", "image_delete"}
+OWN = {"move", "recreate"}  # the service's own: no user asks for them
 LEFT_ALONE = {"Creating", "Deleting", "Deleted"}
 OPERATED = [Action(name) for name in SETTLED]
 
@@ -89,7 +94,7 @@ def test_every_cell_of_the_contracts_table(action: str, status: str, allowed: bo
 
 def test_the_table_speaks_of_every_action_but_create() -> None:
     spoken = {name for name, _, _ in CELLS}
-    assert spoken == {str(a) for a in Action} - {"create"} - ANY_STATUS - OF_IMAGES
+    assert spoken == {str(a) for a in Action} - {"create", *OWN} - ANY_STATUS - OF_IMAGES
     for name in ANY_STATUS:
         assert all(lifecycle.guard(Action(name), status) for status in Status)
     assert len(CELLS) == len(spoken) * len(COLUMNS)

@@ -115,12 +115,12 @@ def test_a_dry_run_only_says_so(
 def test_what_has_a_record_is_never_touched(world: World) -> None:
     with world.db.write() as conn:
         known = container(host=HOST)
-        # Even one that is recorded elsewhere, or nowhere: whose it is, is for its next operation to say.
-        moved, unplaced = container(host="host-2"), container(host=None)
-        for one in (known, moved, unplaced):
+        # Even one that is recorded nowhere: whose it is, is for its next operation to say.
+        unplaced = container(host=None)
+        for one in (known, unplaced):
             containers.insert(conn, one)
         net = networks.ensure(conn, "p", "default", ["10.99.7.0/24"], NOW)
-    for one in (known, moved, unplaced):
+    for one in (known, unplaced):
         world.on_engine(one.uuid)
         world.files(one.uuid)
     world.network(net.uuid, 7)
@@ -128,8 +128,22 @@ def test_what_has_a_record_is_never_touched(world: World) -> None:
     sweep()
     world.time = GRACE * 10
     sweep()
-    assert all(world.there(one.uuid) for one in (known, moved, unplaced))
+    assert all(world.there(one.uuid) for one in (known, unplaced))
     assert world.there(net.uuid)
+
+
+def test_what_the_records_say_is_another_hosts_goes(world: World) -> None:
+    """It was made anew elsewhere, and nobody was here to remove it."""
+    moved = container(host="host-2")
+    with world.db.write() as conn:
+        containers.insert(conn, moved)
+    world.on_engine(moved.uuid)
+    sweep = world.reaper()
+    sweep()
+    assert world.there(moved.uuid)
+    world.time = GRACE * 2
+    sweep()
+    assert not world.there(moved.uuid)
 
 
 def test_what_is_another_hosts_is_never_touched(world: World) -> None:

@@ -20,7 +20,8 @@ from zun.drivers.fake import Act, Block
 from zun.model.container import Draft
 from zun.model.lifecycle import Action, Status
 from zun.model.operation import EventKind, Operation, OperationState, host_queue
-from zun.store import containers, hosts, operations, schema
+from zun.service.intents import Intents
+from zun.store import claims, containers, hosts, operations, schema
 from zun.store.database import Database
 from zun.work.clock import utcnow
 from zun.work.context import Env
@@ -285,6 +286,7 @@ def test_twenty_conductors_place_each_container_once(folder: Path, fakes: Fakes)
             Conductor(
                 bare, bus, Claimant(name=f"conductor:{n}", epoch=1),
                 quick_settings().conductor, metrics(),
+                intents=Intents(rig.db, bus, utcnow, 60.0),
             )
             for n in range(20)
         ]  # fmt: skip
@@ -295,10 +297,10 @@ def test_twenty_conductors_place_each_container_once(folder: Path, fakes: Fakes)
             row = rig.settled(one.uuid)
             assert row is not None
         with rig.db.read() as conn:
-            claims = hosts.claims_on(conn, "host-1")
+            claimed = claims.claims_on(conn, "host-1")
             placed = hosts.find(conn, "host-1")
         for other in others:
             assert other.stop(30)
     assert placed is not None
     running_ones = fakes.runtime.called("create")
-    assert placed.total_containers == len(claims) == running_ones == 8, "one CPU each of eight"
+    assert placed.total_containers == len(claimed) == running_ones == 8, "one CPU each of eight"

@@ -65,10 +65,11 @@ def test_columns_are_what_was_seen_and_nothing_where_nothing_was() -> None:
     )  # fmt: skip
     assert seen.columns(ONE, Status.STOPPED, what) == {
         "status": "Stopped", "exit_code": 1, "oom_killed": True, "health": "h", "started_at": when,
-        "finished_at": when, "container_id": "r",
+        "finished_at": when, "container_id": "r", "lost_status": None,
     }  # fmt: skip
     for nothing in (None, missing(ONE.uuid)):
-        assert seen.columns(ONE, Status.ERROR, nothing) == {"status": "Error"}
+        assert seen.columns(ONE, Status.ERROR, nothing) == {"status": "Error", "lost_status": None}
+        assert seen.columns(ONE, Status.UNKNOWN, nothing) == {"status": "Unknown"}
 
 
 @pytest.mark.parametrize(

@@ -194,17 +194,24 @@ def test_names_are_found_exactly_and_taken_whatever_their_case(db: Database) -> 
 
 
 def test_the_observers_write_needs_the_status_it_saw_and_no_open_operation(db: Database) -> None:
-    one = container(status=Status.RUNNING)
+    one = container(status=Status.RUNNING, host="host-1")
     with db.write() as conn:
         containers.insert(conn, one)
-        assert not containers.update_if_idle(conn, one.uuid, Status.STOPPED, NOW, exit_code=1)
+        assert not containers.update_if_idle(conn, one.uuid, "host-2", one.status, NOW, exit_code=1)
+        assert not containers.update_if_idle(
+            conn, one.uuid, "host-1", Status.STOPPED, NOW, exit_code=1
+        )
         operations.open_(conn, operation(container_uuid=one.uuid))
-        assert not containers.update_if_idle(conn, one.uuid, Status.RUNNING, NOW, exit_code=1)
+        assert not containers.update_if_idle(
+            conn, one.uuid, "host-1", Status.RUNNING, NOW, exit_code=1
+        )
         busy = operations.open_of(conn, one.uuid)
         assert busy is not None
         operations.close(conn, busy, OperationState.DONE, NOW, None)
-        assert containers.update_if_idle(conn, one.uuid, Status.RUNNING, NOW, exit_code=1)
-        assert not containers.update_if_idle(conn, "gone", Status.RUNNING, NOW, exit_code=1)
+        assert containers.update_if_idle(conn, one.uuid, "host-1", Status.RUNNING, NOW, exit_code=1)
+        assert not containers.update_if_idle(
+            conn, "gone", "host-1", Status.RUNNING, NOW, exit_code=1
+        )
 
 
 def test_the_database_refuses_a_status_that_is_none(db: Database) -> None:

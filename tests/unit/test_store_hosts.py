@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.rows import NOW, host
 
 from zun.model.host import Claim, Host
-from zun.store import hosts
+from zun.store import claims, hosts
 from zun.store.database import Database
 
 pytestmark = pytest.mark.databases
@@ -34,7 +34,7 @@ def _host(db: Database, name: str = "host-1") -> Host:
 
 def _sums_are_right(db: Database, name: str = "host-1") -> None:
     with db.read() as conn:
-        mine = hosts.claims_on(conn, name)
+        mine = claims.claims_on(conn, name)
     now = _host(db, name)
     assert now.cpu_used == pytest.approx(sum(c.cpu for c in mine), abs=1e-9)
     assert now.mem_used == sum(c.memory for c in mine)
@@ -55,7 +55,7 @@ def test_two_hundred_threads_take_exactly_what_there_is(db: Database, scarce: st
 
     def take(n: int) -> bool:
         with db.write() as conn:
-            return hosts.claim(conn, _claim(f"c{n}", **{**plenty, scarce: wanted[scarce]}))
+            return claims.claim(conn, _claim(f"c{n}", **{**plenty, scarce: wanted[scarce]}))
 
     with ThreadPoolExecutor(200) as pool:
         assert sum(pool.map(take, range(200))) == FITS
@@ -67,34 +67,34 @@ def test_a_claim_is_one_a_container_and_its_release_too(db: Database) -> None:
     _register(db, host())
     _register(db, host("host-2"))
     with db.write() as conn:
-        assert hosts.claim(conn, _claim("a"))
-        assert hosts.claim(conn, _claim("a")), "the same again takes nothing more"
+        assert claims.claim(conn, _claim("a"))
+        assert claims.claim(conn, _claim("a")), "the same again takes nothing more"
     assert _host(db).total_containers == 1
     with db.write() as conn:
-        assert hosts.claim(conn, _claim("a", host="host-2", cpu=2.0))
+        assert claims.claim(conn, _claim("a", host="host-2", cpu=2.0))
     assert (_host(db).cpu_used, _host(db, "host-2").cpu_used) == (0.0, 2.0)
     for _ in range(2):
         with db.write() as conn:
-            hosts.release(conn, "a")
-            hosts.release(conn, "never")
+            claims.release(conn, "a")
+            claims.release(conn, "never")
         assert _host(db, "host-2").cpu_used == 0.0
     with db.read() as conn:
-        assert hosts.held_by(conn, "a") is None
+        assert claims.held_by(conn, "a") is None
 
 
 def test_a_refused_claim_takes_nothing(db: Database) -> None:
     _register(db, host())
     with db.write() as conn:
-        assert not hosts.claim(conn, _claim("a", memory=1001))
-        assert not hosts.claim(conn, _claim("b", host="nowhere"))
-        assert hosts.held_by(conn, "a") is None
+        assert not claims.claim(conn, _claim("a", memory=1001))
+        assert not claims.claim(conn, _claim("b", host="nowhere"))
+        assert claims.held_by(conn, "a") is None
     assert _host(db).mem_used == 0
 
 
 def test_tenths_of_a_cpu_add_up_to_whole_ones(db: Database) -> None:
     _register(db, host(cpus=1.0))
     with db.write() as conn:
-        taken = [hosts.claim(conn, _claim(f"c{n}", cpu=0.1, memory=1, disk=0)) for n in range(11)]
+        taken = [claims.claim(conn, _claim(f"c{n}", cpu=0.1, memory=1, disk=0)) for n in range(11)]
     assert taken == [True] * 10 + [False]
 
 
@@ -119,9 +119,9 @@ def test_whatever_is_claimed_and_released_the_sums_are_those_of_the_claims(db: D
         for uuid, target, cpu, memory in moves:
             with db.write() as conn:
                 if target is None:
-                    hosts.release(conn, uuid)
+                    claims.release(conn, uuid)
                 else:
-                    hosts.claim(conn, _claim(uuid, host=target, cpu=cpu, memory=memory))
+                    claims.claim(conn, _claim(uuid, host=target, cpu=cpu, memory=memory))
         for name in ("host-1", "host-2"):
             _sums_are_right(db, name)
             now = _host(db, name)
@@ -135,7 +135,7 @@ def test_registering_again_is_a_new_epoch_with_the_same_claims(db: Database) -> 
     one = host()
     assert _register(db, one) == 1
     with db.write() as conn:
-        hosts.claim(conn, _claim("a"))
+        claims.claim(conn, _claim("a"))
     assert _register(db, replace(one, uuid="another", memory=500)) == 2
     now = _host(db)
     assert (now.uuid, now.memory, now.mem_used, now.epoch) == (one.uuid, 500, 100, 2)

@@ -11,7 +11,7 @@ from tests.support.rows import LATER, NOW, operation
 from zun.model.lifecycle import Action
 from zun.model.names import new_uuid
 from zun.model.operation import CLOSED, EventKind, Operation, OperationState
-from zun.store import operations
+from zun.store import history, operations
 from zun.store.database import Database
 
 pytestmark = pytest.mark.databases
@@ -204,9 +204,9 @@ def test_history_expires_in_slices(db: Database) -> None:
         for age in (40, 35, 31, 5):
             operations.tell_observed(conn, "c", "p", NOW - timedelta(days=age), {"age": age})
         before = NOW - timedelta(days=30)
-        assert operations.expire(conn, before, 2) == 2
-        assert operations.expire(conn, before, 2) == 1
-        assert operations.expire(conn, before, 2) == 0
+        assert history.remove(conn, "events", before, 2) == 2
+        assert history.remove(conn, "events", before, 2) == 1
+        assert history.remove(conn, "events", before, 2) == 0
 
 
 def test_forgetting_a_container_leaves_its_open_operation_and_its_events(db: Database) -> None:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -22,7 +21,7 @@ from alembic.script import ScriptDirectory
 from tests.support import databases
 from tests.support.rows import NOW, container, host, operation
 
-from zun.store import containers, hosts, migrate, operations, schema
+from zun.store import containers, hosts, inspection, migrate, operations, schema
 from zun.store.database import Database
 
 pytestmark = pytest.mark.databases
@@ -58,29 +57,13 @@ def _is_that_of_the_code(db: Database) -> None:
             }
             checks = sa.inspect(conn).get_check_constraints(table.name)
             assert {_words(c["sqltext"]) for c in checks} == wanted, table.name
-        assert _not_by_bytes(conn) == []
+        assert inspection.not_by_bytes(conn) == []
     assert migrate.current(db) == migrate.head() == _revisions()[-1]
 
 
 def _words(condition: str) -> tuple[str, frozenset[str]]:
     """The column and the values of `column IN (...)`, in whatever words a database keeps it."""
     return re.findall(r"\w+", condition)[0], frozenset(re.findall(r"'(\w+)'", condition))
-
-
-def _not_by_bytes(conn: sa.Connection) -> list[Any]:
-    """Columns that are looked for and sorted by, and not by the bytes of their text."""
-    if conn.dialect.name == "sqlite":
-        return []
-    ours = "DATABASE()" if conn.dialect.name == "mysql" else "current_schema()"
-    rows = conn.exec_driver_sql(
-        "SELECT table_name, column_name, character_set_name, collation_name "  # noqa: S608
-        f"FROM information_schema.columns WHERE table_schema = {ours} "
-        "AND data_type IN ('varchar', 'character varying')"
-    ).all()
-    assert len(rows) > 50
-    right = ("utf8mb4", "utf8mb4_nopad_bin") if conn.dialect.name == "mysql" else (None, "C")
-    mine = [row for row in rows if row[0] in schema.metadata.tables]
-    return [tuple(row) for row in mine if tuple(row[2:]) != right]
 
 
 def test_upgrade_from_empty_gives_the_tables_of_the_code(empty: Database) -> None:

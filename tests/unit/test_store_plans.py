@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.support import databases
 from tests.support.house import OTHER_PROJECT, PROJECT, Rig, caller, quick_settings
+from tests.support.plans import Recorder, grown, scans, sorts
 from tests.support.rows import NOW
 from tests.unit.conftest import Start
 
@@ -17,51 +17,27 @@ from zun.compute.reaper import Reaper, ReaperSettings
 from zun.model.container import FILTERS, SORT_KEYS, Draft
 from zun.model.lifecycle import Action
 from zun.service.queries import ListQuery
-from zun.store import containers, hosts, networks, operations
+from zun.store import claims, containers, history, networks, operations
 from zun.work.metrics import WorkMetrics
 from zun.work.runner import take_back_expired
 
-#: Tables that grow with the number of containers. The others have a row a host or a project.
-GROWING = {"containers", "operations", "events", "claims", "ports"}
-
-
-class Recorder:
-    """Every statement an engine executes, once each, with the parameters it first had."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self.seen: dict[str, Any] = {}
-        self._engine = engine
-        sa.event.listen(engine, "before_cursor_execute", self._saw)
-
-    def _saw(self, conn: Any, cursor: Any, text: str, parameters: Any, *rest: Any) -> None:
-        if re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT)\b", text):
-            self.seen.setdefault(text, parameters)
-
-    def plans(self) -> dict[str, list[str]]:
-        """statement -> the lines of SQLite's plan for it."""
-        sa.event.remove(self._engine, "before_cursor_execute", self._saw)
-        with self._engine.connect() as conn:
-            return {
-                text: [
-                    row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters)
-                ]
-                for text, parameters in self.seen.items()
-            }
-
-
-def scans(plans: dict[str, list[str]]) -> list[str]:
-    """The statements that read all of a table that grows."""
-    return [
-        f"{text}\n  -> {line}"
-        for text, plan in plans.items()
-        for line in plan
-        if (found := re.match(r"SCAN (?:TABLE )?(\w+)", line)) and found[1] in GROWING
-    ]
+pytestmark = pytest.mark.databases
 
 
 @pytest.fixture
 def rig(start: Start) -> Rig:
     return start(settings=quick_settings(unique_names="project"))
+
+
+@pytest.fixture
+def planner(kind: str, request: pytest.FixtureRequest) -> Iterator[sa.Engine | None]:
+    """Where statements are explained: SQLite plans by rules, the others by the sizes of tables."""
+    if kind == databases.SQLITE:
+        yield None
+        return
+    engine = sa.create_engine(request.getfixturevalue("servers").get(kind).grown(grown))
+    yield engine
+    engine.dispose()
 
 
 def _life(rig: Rig) -> None:
@@ -112,13 +88,13 @@ def _housekeeping(rig: Rig) -> None:
     env = rig.house.agent._env
     take_back_expired(rig.db, env, rig.house.conductor._bus, rig.house.metrics)
     with rig.db.write() as conn:
-        operations.expire(conn, NOW, 1000)
+        history.remove(conn, "events", NOW, 1000)
         operations.take_back(conn, NOW, by="x", epoch=3)
         operations.renew(conn, "x", 1, NOW, ["a", "b"])
         operations.forget_container(conn, "x")
         networks.release_ports(conn, "x")
         containers.on_host(conn, "host-1")
-        hosts.release(conn, "x")
+        claims.release(conn, "x")
     for queue in ("@conductor", "host:host-1"):
         with rig.db.read() as conn:
             operations.claimable(conn, queue, NOW, 4)
@@ -128,17 +104,21 @@ def _housekeeping(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("traffic", [_life, _lists, _housekeeping], ids=lambda f: f.__name__[1:])
-def test_nothing_reads_a_whole_table(rig: Rig, traffic: Callable[[Rig], None]) -> None:
-    recorder = Recorder(rig.db.engine)
+def test_nothing_reads_a_whole_table(
+    rig: Rig, planner: sa.Engine | None, traffic: Callable[[Rig], None]
+) -> None:
+    recorder = Recorder(rig.db.engine, planner)
     traffic(rig)
     plans = recorder.plans()
     assert len(plans) > 10
     assert scans(plans) == []
 
 
-def test_a_page_of_a_project_comes_off_the_index_in_order(rig: Rig) -> None:
-    recorder = Recorder(rig.db.engine)
-    one = rig.settled(rig.create().uuid)
+def test_a_page_of_a_project_comes_off_the_index_in_order(
+    rig: Rig, planner: sa.Engine | None, kind: str
+) -> None:
+    recorder = Recorder(rig.db.engine, planner)
+    one = rig.settled(rig.create(Draft(image="busybox", name="a-first")).uuid)
     assert one is not None
     recorder.seen.clear()
     for key in ("id", "name"):
@@ -148,13 +128,15 @@ def test_a_page_of_a_project_comes_off_the_index_in_order(rig: Rig) -> None:
     lists = {t: p for t, p in recorder.plans().items() if "ORDER BY containers" in t}
     assert len(lists) >= 4
     for text, plan in lists.items():
-        assert any("containers USING INDEX ix_containers_project_id" in line for line in plan), text
+        # Which index gives the order is for a planner to choose, who knows how many rows a project has.
+        given = "ix_containers_project_id" if kind == databases.SQLITE else ""
+        assert any(f"containers USING INDEX {given}" in line for line in plan), (text, plan)
         assert any("operations USING INDEX" in line and "open_key" in line for line in plan), plan
-        assert not any("TEMP B-TREE" in line for line in plan), (text, plan)
+        assert not sorts(plan), (text, plan)
 
 
-def test_the_test_can_tell_a_scan(rig: Rig) -> None:
-    recorder = Recorder(rig.db.engine)
+def test_the_test_can_tell_a_scan(rig: Rig, planner: sa.Engine | None) -> None:
+    recorder = Recorder(rig.db.engine, planner)
     with rig.db.read() as conn:
         conn.execute(sa.text("SELECT uuid FROM containers WHERE workdir = 'x'"))
     [found] = scans({t: p for t, p in recorder.plans().items() if "workdir" in t})

@@ -20,7 +20,7 @@ from zun.model.container import Draft
 from zun.model.operation import CLOSED, EventKind
 from zun.service.errors import ServiceError
 from zun.service.queries import ListQuery
-from zun.store import hosts, operations, quotas, schema
+from zun.store import claims, hosts, operations, quotas, schema
 from zun.store.errors import CommitUnknown, DatabaseError
 
 pytestmark = pytest.mark.databases(*databases.SERVERS)
@@ -130,9 +130,9 @@ def _compare(rig: Rig, clients: list[Client]) -> None:
         assert quotas.drift(conn) == {}
         assert quotas.used(conn, PROJECT).containers == len(listed)
         [one] = hosts.every(conn)
-        claims = hosts.claims_on(conn, one.hostname)
-        assert {c.container_uuid for c in claims} == {row.uuid for row in listed}
-        assert one.total_containers == len(claims) and one.mem_used == sum(c.memory for c in claims)
+        held = claims.claims_on(conn, one.hostname)
+        assert {c.container_uuid for c in held} == {row.uuid for row in listed}
+        assert one.total_containers == len(held) and one.mem_used == sum(c.memory for c in held)
         for row in listed:
             [create] = operations.of_container(conn, row.uuid)
             assert create.state in CLOSED

@@ -29,7 +29,19 @@ from zun.model.host import Claim
 from zun.model.lifecycle import Action
 from zun.model.operation import CLOSED, EventKind, OperationState
 from zun.service.errors import Conflict, NotFound
-from zun.store import containers, events, hosts, locks, operations, quotas, schema
+from zun.service.once import Once
+from zun.store import (
+    claims,
+    containers,
+    events,
+    history,
+    hosts,
+    locks,
+    operations,
+    quotas,
+    schema,
+    tickets,
+)
 from zun.store.database import Database, Patience, Pool, TooSlow
 from zun.store.errors import CommitUnknown, Contended, Unavailable
 from zun.streams.hub import Hub, Interest
@@ -195,13 +207,13 @@ def test_parallel_claims_and_releases_never_over_commit(db: Database) -> None:
         for turn in range(12):
             uuid = f"c{number}-{turn % 3}"
             if draw.random() < 0.4:
-                db.run(lambda conn, uuid=uuid: hosts.release(conn, uuid))
+                db.run(lambda conn, uuid=uuid: claims.release(conn, uuid))
                 continue
             wanted = Claim(
                 container_uuid=uuid, host=draw.choice(["host-1", "host-2"]),
                 cpu=draw.choice([0.1, 0.3, 1.0]), memory=draw.randint(1, 300), disk=1,
             )  # fmt: skip
-            db.run(lambda conn, wanted=wanted: hosts.claim(conn, wanted))
+            db.run(lambda conn, wanted=wanted: claims.claim(conn, wanted))
             with db.read() as conn:
                 full.extend(
                     h.hostname
@@ -214,10 +226,10 @@ def test_parallel_claims_and_releases_never_over_commit(db: Database) -> None:
     assert full == []
     with db.read() as conn:
         for one in hosts.every(conn):
-            claims = hosts.claims_on(conn, one.hostname)
-            assert one.total_containers == len(claims)
-            assert one.mem_used == sum(c.memory for c in claims)
-            assert one.cpu_used == pytest.approx(sum(c.cpu for c in claims))
+            held = claims.claims_on(conn, one.hostname)
+            assert one.total_containers == len(held)
+            assert one.mem_used == sum(c.memory for c in held)
+            assert one.cpu_used == pytest.approx(sum(c.cpu for c in held))
 
 
 @pytest.mark.parametrize("scope", ["project", "global"])
@@ -270,7 +282,7 @@ def test_whatever_users_do_to_a_container_at_once_its_operations_end(rig: Rig) -
         assert rig.settled(one.uuid) is None
     with rig.db.read() as conn:
         assert quotas.drift(conn) == {}
-        assert hosts.claims_on(conn, "host-1") == []
+        assert claims.claims_on(conn, "host-1") == []
 
 
 def test_a_name_that_is_held_is_waited_for(db: Database) -> None:
@@ -306,7 +318,7 @@ def test_an_id_never_comes_again(db: Database, kind: str, request: pytest.Fixtur
 
     seen = [tell() for _ in range(3)]
     with db.write() as conn:
-        operations.expire(conn, NOW + timedelta(1), 1000)
+        history.remove(conn, "events", NOW + timedelta(1), 1000)
         assert events.newest(conn) == 0
     if kind != databases.SQLITE:
         server = request.getfixturevalue("servers").get(kind)
@@ -348,6 +360,73 @@ def test_an_id_that_is_given_first_and_seen_last_is_told_first(db: Database) -> 
             return [ident - start for ident in found]
 
     assert asyncio.run(told()) == [1, 2]
+
+
+def test_what_many_writers_tell_is_told_once_and_in_order(db: Database) -> None:
+    """Each follower hears of every event, whatever the order of the commits."""
+    with db.write() as conn:
+        operations.tell(conn, operation(), EventKind.PROGRESS, NOW)
+
+    def write(_: int) -> None:
+        for _ in range(25):
+            with db.write() as conn:
+                operations.tell(conn, operation(), EventKind.PROGRESS, NOW)
+                operations.tell(conn, operation(), EventKind.STEP_DONE, NOW)
+
+    async def follow() -> list[int]:
+        with ThreadPoolExecutor(12) as threads:
+            hub = Hub(
+                db, threads, StreamMetrics(CollectorRegistry()), utcnow, poll=0.02, patience=60
+            )
+            await hub.begin()
+            reader = asyncio.create_task(hub.run())
+            found: list[int] = []
+            with hub.subscribe(Interest()) as subscription:
+                writers = [asyncio.create_task(hub.in_thread(write, n)) for n in range(8)]
+                while len(found) < 8 * 25 * 2:
+                    fresh = await subscription.next(30)
+                    assert fresh, f"all that was written is told, not {len(found)}"
+                    found += [told.event.id for told in fresh]
+                await asyncio.gather(*writers)
+            hub.end()
+            await reader
+            return found
+
+    told = asyncio.run(follow())
+    with db.read() as conn:
+        assert told == [event.id for event in events.after(conn, 0, 1000)][1:]
+
+
+# ---- once only
+
+
+def test_a_ticket_is_taken_by_one_of_many(db: Database) -> None:
+    with db.write() as conn:
+        tickets.insert(
+            conn, digest="d", path="p", project_id="x", content={}, expires_at=NOW + timedelta(1)
+        )
+
+    def take(_: int) -> bool:
+        return db.run(lambda conn: tickets.take(conn, "d", "p", NOW)) is not None
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(take, range(32))) == 1
+
+
+def test_a_key_makes_one_container_whoever_is_first(folder: Path, fakes: Fakes) -> None:
+    rig = make(folder, fakes)
+    once = Once(key="k", body=b"{}")
+
+    def create(_: int) -> str:
+        draft = Draft(image="busybox")
+        return rig.house.services.containers.create_once(caller(), draft, once)[0].uuid
+
+    with ThreadPoolExecutor(12) as pool:
+        assert len(set(pool.map(create, range(24)))) == 1
+    with rig.db.read() as conn:
+        assert quotas.used(conn, caller().project_id).containers == 1
+        assert quotas.drift(conn) == {}
+    rig.db.close()
 
 
 # ---- broken connections, lost answers
@@ -467,7 +546,7 @@ def test_a_step_whose_record_got_no_answer_is_done_once(
         eventually(lambda: relay.lost, "a commit is lost")
         assert rig.house.stop(30)
     with db.read() as conn:
-        [claim] = hosts.claims_on(conn, "host-1")
+        [claim] = claims.claims_on(conn, "host-1")
         row = containers.get(conn, made.uuid)
         steps = operations.of_container(conn, made.uuid)[0].steps
     assert row is not None and row.status == "Running"

@@ -7,9 +7,11 @@ the endpoint has to end in it.
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,8 @@ def no_auth_entry(endpoint: str) -> dict[str, Any]:
 def merge(path: Path, name: str, entry: Mapping[str, Any]) -> bool:
     """Make the cloud `name` in the file at `path` what `entry` says; whether the file was written.
 
+    An entry that is there is ours if it is of a service without Keystone, or of the Keystone that `entry` names.
+
     Other clouds, comments and what a user added to this entry stay. The file is made (0600, its
     directory 0700) where there is none, and not written where it says all this already.
     Raises CloudsError: not valid YAML, not a mapping of clouds, `name` is another kind of cloud.
@@ -60,24 +64,22 @@ def merge(path: Path, name: str, entry: Mapping[str, Any]) -> bool:
     """
     document = _Document(path)
     old = document.clouds.get(name)
-    if old is not None and not _is_ours(old):
+    if old is not None and not _is_ours(old, entry):
         raise CloudsError(
-            f"{path}: the cloud {name!r} in it is not one of zun-standalone's; "
-            "choose another name with --cloud"
+            f"{path}: the cloud {name!r} in it is another one; choose another name with --cloud"
         )
     if old is not None and _contains(old, entry):
         return False
     if old is None:
         document.clouds[name] = _mapping(entry)
     else:
-        old["auth_type"] = entry["auth_type"]
-        old["auth"] = _mapping(entry["auth"])
+        old.update(_mapping(entry))
     document.write()
     return True
 
 
-def remove(path: Path, name: str) -> bool:
-    """Take the cloud `name` out of the file; whether it was there and ours.
+def remove(path: Path, name: str, entry: Mapping[str, Any] | None = None) -> bool:
+    """Take the cloud `name` out of the file; whether it was there and ours, as `merge` says (`entry`: what was merged).
 
     A file with nothing else in it goes too. Raises CloudsError: not valid YAML, not a mapping of
     clouds. Raises OSError.
@@ -86,7 +88,7 @@ def remove(path: Path, name: str) -> bool:
         return False
     document = _Document(path)
     old = document.clouds.get(name)
-    if old is None or not _is_ours(old):
+    if old is None or not _is_ours(old, entry or {}):
         return False
     del document.clouds[name]
     if not document.clouds and len(document.root) == 1:
@@ -155,8 +157,14 @@ def _map_indent(text: str) -> int:
     return 2
 
 
-def _is_ours(entry: Any) -> bool:
-    return isinstance(entry, Mapping) and entry.get("auth_type") in _STANDALONE_TYPES
+def _is_ours(old: Any, new: Mapping[str, Any]) -> bool:
+    if not isinstance(old, Mapping):
+        return False
+    wanted = new.get("auth", {}).get("auth_url")
+    if wanted is None:
+        return old.get("auth_type") in _STANDALONE_TYPES
+    auth = old.get("auth")
+    return isinstance(auth, Mapping) and auth.get("auth_url") == wanted
 
 
 def _contains(have: Any, want: Any) -> bool:
@@ -172,3 +180,32 @@ def _mapping(value: Mapping[str, Any]) -> CommentedMap:
     return CommentedMap(
         (key, _mapping(item) if isinstance(item, Mapping) else item) for key, item in value.items()
     )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Copies clouds from one file into the user's, for ./cluster; 0, or 1 with the cause on stderr."""
+    parser = argparse.ArgumentParser(prog="zun.cmd.clouds", description=main.__doc__)
+    parser.add_argument("source", type=Path, help="a clouds.yaml")
+    parser.add_argument("names", nargs="+", help="of clouds in it")
+    parser.add_argument("--clouds-yaml", type=Path, default=default_path(), metavar="PATH")
+    parser.add_argument("--remove", action="store_true", help="take them out again")
+    args = parser.parse_args(argv)
+    try:
+        clouds = YAML(typ="safe").load(args.source)[
+            "clouds"
+        ]  # as values: without the source's layout
+        for name in args.names:
+            if args.remove:
+                done = "removed from" if remove(args.clouds_yaml, name, clouds[name]) else "not in"
+            else:
+                written = merge(args.clouds_yaml, name, clouds[name])
+                done = "written to" if written else "already in"
+            print(f"cloud {name!r} {done} {args.clouds_yaml}")
+    except (CloudsError, OSError) as error:
+        print(f"clouds.yaml: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

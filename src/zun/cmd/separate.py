@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
-import sqlalchemy as sa
 from oslo_config import cfg
 from prometheus_client import CollectorRegistry
 from sqlalchemy.engine import make_url
@@ -18,12 +17,14 @@ from zun.bus import RPC_VERSION
 from zun.bus.oslo import OsloBus, OsloSettings
 from zun.cmd import wiring
 from zun.cmd.arguments import CannotServe
+from zun.cmd.database import connect
 from zun.cmd.process import refuse_patched, slot
 from zun.model.process import Process
 from zun.service.presence import Presence
 from zun.store import hosts, migrate
 from zun.store.database import Database
 from zun.streams.server import EVENTS_QUEUE
+from zun.work.metrics import DatabaseMetrics
 from zun.work.runner import Checkpoint
 
 LOG = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def begin(conf: cfg.ConfigOpts, binary: str, *, checkpoint: Checkpoint = lambda 
     lock, number = slot(Path(conf.state_path), binary)
     name = f"{binary}-{number}"
     registry = CollectorRegistry()
+    database.watch(DatabaseMetrics(registry))
     bus = OsloBus(
         options.of_libraries(conf),
         OsloSettings(
@@ -101,15 +103,10 @@ def messages(conf: cfg.ConfigOpts) -> str:
 
 def open_database(conf: cfg.ConfigOpts) -> Database:
     """The database, whose schema fits. Raises CannotServe."""
-    database = Database(conf.database.connection)
+    database = connect(conf)
     shown = make_url(conf.database.connection).render_as_string(hide_password=True)
-    try:
-        wrong = migrate.missing(database)
-        others = [] if wrong or not database.is_sqlite else _other_hosts(database, conf.host)
-    except sa.exc.DBAPIError as exc:
-        raise CannotServe(
-            f"the database {shown} does not answer: {exc.orig}; see [database] connection"
-        ) from exc
+    wrong = migrate.missing(database)
+    others = [] if wrong or not database.is_sqlite else _other_hosts(database, conf.host)
     if wrong:
         raise CannotServe(
             f"{wrong} ({shown}): run `zun-db-manage upgrade` with the same configuration"

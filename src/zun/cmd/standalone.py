@@ -13,13 +13,14 @@ from oslo_config import cfg
 from zun.api.app import build_app
 from zun.api.policies.enforcer import Enforcer
 from zun.cmd import arguments, credentials, hosting, identity, init, keys, process, wiring
+from zun.cmd.database import connect
 from zun.cmd.metrics import Records, serve_metrics
 from zun.cmd.serving import ApiServer
 from zun.cmd.streams import END, streams_of, told_to
 from zun.cmd.wsproxy import proxy_of, reload_on_hangup, told_where
 from zun.store import migrate
-from zun.store.database import Database
 from zun.streams.handlers import Sources
+from zun.work.metrics import DatabaseMetrics
 from zun.work.runner import Checkpoint
 
 LOG = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def serve(
     lock = hosting.lock(state, KIND)
     credentials.ensure(state)
     secrets = keys.load(conf)
-    database = Database(conf.database.connection)
+    database = connect(conf)
     migrate.upgrade(database)
     keys.check(database, secrets)
     settings = wiring.settings_of(conf)
@@ -78,6 +79,7 @@ def serve(
         database, conf.host, lambda owner: hosting.docker_drivers(conf, owner), settings,
         secrets=secrets, checkpoint=checkpoint,
     )  # fmt: skip
+    database.watch(DatabaseMetrics(house.metrics.registry))
     assert house.services.later is not None
     sources = Sources(follow=house.sources.follow, execute=house.sources.execute)
     streams = streams_of(conf, house.ground, house.services.later, sources, house.metrics.registry)

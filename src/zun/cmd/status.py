@@ -21,6 +21,7 @@ from zun.cmd.credentials import CredentialsError
 from zun.service.presence import LATELY
 from zun.store import migrate, operations, processes
 from zun.store.database import Database
+from zun.store.errors import DatabaseError
 from zun.work.clock import utcnow
 from zun.work.steps import STEPS
 
@@ -38,6 +39,8 @@ _PUBLISHED_KEY = "notgood but just enough i think"
 #: Seconds that a message queue has to take a message.
 _PATIENCE = 10.0
 
+_NO_DATABASE = (DatabaseError, sa.exc.SQLAlchemyError)
+
 Check = Callable[[cfg.ConfigOpts], Result]
 
 
@@ -46,7 +49,7 @@ def check_database(conf: cfg.ConfigOpts) -> Result:
     database = Database(conf.database.connection)
     try:
         wrong, at = migrate.missing(database), migrate.current(database)
-    except sa.exc.SQLAlchemyError as exc:
+    except _NO_DATABASE as exc:
         return Result(Code.FAILURE, f"the database does not answer: {exc}".splitlines()[0])
     finally:
         database.close()
@@ -80,7 +83,7 @@ def check_keys(conf: cfg.ConfigOpts) -> Result:
         keys.check(database, keys.load(conf))
     except CredentialsError as exc:
         return Result(Code.FAILURE, str(exc))
-    except sa.exc.SQLAlchemyError:
+    except _NO_DATABASE:
         return Result(Code.WARNING, "the database can't be asked for what is sealed")
     finally:
         database.close()
@@ -143,7 +146,7 @@ def check_processes(conf: cfg.ConfigOpts) -> Result:
     try:
         with database.read() as conn:
             running = processes.since(conn, utcnow() - LATELY)
-    except sa.exc.SQLAlchemyError:
+    except _NO_DATABASE:
         return Result(Code.WARNING, "the database can't be asked which processes run")
     finally:
         database.close()
@@ -163,7 +166,7 @@ def check_steps(conf: cfg.ConfigOpts) -> Result:
     try:
         with database.read() as conn:
             unknown = sorted(operations.open_steps(conn) - STEPS.keys())
-    except sa.exc.SQLAlchemyError:
+    except _NO_DATABASE:
         return Result(Code.WARNING, "the database can't be asked for the work under way")
     finally:
         database.close()

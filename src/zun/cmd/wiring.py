@@ -26,6 +26,8 @@ from zun.compute.observer import ObserverSettings
 from zun.compute.reaper import ReaperSettings
 from zun.compute.sources import HostSources
 from zun.conductor.conductor import Conductor, ConductorSettings
+from zun.conductor.watch import WatchSettings
+from zun.conf import cpus_of
 from zun.drivers.image import ImageSource
 from zun.drivers.network import NetworkDriver
 from zun.drivers.runtime import Runtime
@@ -50,13 +52,18 @@ from zun.store.database import Database
 from zun.work.clock import Clock, utcnow
 from zun.work.context import Env, Means, WorkSettings
 from zun.work.metrics import WorkMetrics
+from zun.work.placement import Placement
 from zun.work.runner import Checkpoint, Claimant, RunnerSettings
+from zun.work.scheduler import SchedulerSettings
 from zun.work.secrets import Secrets
 
 LOG = logging.getLogger(__name__)
 
 #: Subnets offered at most: more networks than this no host carries.
 _SUBNETS = 4096
+
+#: Heartbeats a host may miss (decision 0019).
+_MISSED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +144,7 @@ class House:
 def host_id(db: Database, hostname: str) -> str:
     """The uuid of this host in the records; a new one if it has never registered."""
     with db.read() as conn:
-        known = hosts.find(conn, hostname)
-    return known.uuid if known else new_uuid()
+        return hosts.uuid_of(conn, hostname) or new_uuid()
 
 
 def build_compute(
@@ -170,14 +176,17 @@ def build_compute(
 
 def build_conductor(ground: Ground, name: str, *, metrics: WorkMetrics) -> Conductor:
     """A conductor. No other that runs may have its `name`, which stays the same after a restart."""
+    work = ground.settings.work
+    placement = Placement(work.scheduler, work.down_after, metrics)
     return Conductor(
-        Env(db=ground.db, clock=ground.clock, settings=ground.settings.work),
+        Env(db=ground.db, clock=ground.clock, settings=work, placement=placement),
         ground.bus,
         # Milliseconds of the clock: grows from one life to the next, which is all an epoch must do.
         Claimant(name=f"conductor:{name}", epoch=int(ground.clock().timestamp() * 1000)),
         ground.settings.conductor,
         metrics,
         ground.checkpoint,
+        intents=_intents(ground),
     )
 
 
@@ -267,11 +276,19 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
             default_runtime=conf.container_runtime,
             default_disk=conf.default_disk,
             subnet_pool=_subnet_pool(conf),
+            scheduler=_scheduler_settings(conf),
+            floating_cpus=sorted(_floating(conf)) if conf.compute.enable_cpu_pinning else None,
             sandbox_image=conf.sandbox_image,
             init_seconds=conf.compute.init_container_timeout,
         ),
         agent=_agent_settings(conf, runner),
-        conductor=ConductorSettings(runner=runner),
+        conductor=ConductorSettings(
+            runner=runner,
+            watch=WatchSettings(
+                round=conf.conductor.host_watch_interval,
+                recreate_after=conf.conductor.recreate_after or None,
+            ),
+        ),
         api=_api_settings(conf),
         endpoint=EndpointSettings(
             host=conf.agent_streams.host_ip,
@@ -282,6 +299,24 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         ),
         ticket_seconds=conf.streams.ticket_seconds,
     )
+
+
+def _scheduler_settings(conf: cfg.ConfigOpts) -> SchedulerSettings:
+    scheduler = conf.scheduler
+    return SchedulerSettings(
+        filters=tuple(scheduler.enabled_filters),
+        spread=scheduler.placement_strategy == "spread",
+        image_weight=scheduler.image_weight_multiplier,
+        io_weight=scheduler.io_ops_weight_multiplier,
+        soft_affinity_weight=scheduler.soft_affinity_weight_multiplier,
+        sample=scheduler.host_sample,
+        most_places=scheduler.max_attempts,
+    )
+
+
+def _floating(conf: cfg.ConfigOpts) -> frozenset[int]:
+    """The CPUs of all containers without CPUs of their own, where there are such."""
+    return cpus_of(conf.floating_cpu_set) or frozenset({0})
 
 
 def _subnet_pool(conf: cfg.ConfigOpts) -> Sequence[str]:
@@ -302,6 +337,8 @@ def _service_settings(conf: cfg.ConfigOpts, down_after: timedelta) -> ServiceSet
         execute_bytes=conf.docker.execute_output_limit,
         log_bytes=conf.docker.log_limit,
         down_after=down_after,
+        default_schedule_zone=conf.default_schedule_zone,
+        recreate_projects=tuple(conf.conductor.recreate_projects),
         quota=QuotaSettings(
             containers=conf.quota.containers,
             cpu=conf.quota.cpu,
@@ -324,6 +361,10 @@ def _agent_settings(conf: cfg.ConfigOpts, runner: RunnerSettings) -> AgentSettin
     return AgentSettings(
         availability_zone=conf.default_availability_zone,
         heartbeat=compute.heartbeat_interval,
+        lease=min(_MISSED * compute.heartbeat_interval, conf.service_down_time),
+        fence_after=compute.fence_after or None,
+        pinning=compute.enable_cpu_pinning,
+        floating_cpus=_floating(conf),
         cpu_ratio=compute.cpu_allocation_ratio,
         memory_ratio=compute.ram_allocation_ratio,
         disk_ratio=compute.disk_allocation_ratio,

@@ -72,7 +72,8 @@ def _guarded(
 
 def refused(error: errors.DriverError) -> Refused:
     """A driver's error as it crosses the bus."""
-    return Refused(_WHY[type(error)], error.public)
+    why = next(_WHY[kind] for kind in type(error).__mro__ if kind in _WHY)
+    return Refused(why, error.public)
 
 
 def log_request(arguments: Mapping[str, Any]) -> LogRequest:

@@ -52,7 +52,11 @@ class CapsuleWatch:
         with self._env.db.read() as conn:
             mine = capsules.on_host(conn, self._means.host)
         settled = [capsule for capsule in mine if capsule.status not in lifecycle.IN_TRANSIT]
-        return [capsule.uuid for capsule in settled if not _runs(listed.get(capsule.uuid))]
+        return [
+            capsule.uuid
+            for capsule in settled
+            if capsule.status is Status.UNKNOWN or not _runs(listed.get(capsule.uuid))
+        ]
 
     def look(self, capsule: Capsule, deadline: Deadline) -> bool:
         """Looks, and writes what is new; whether nobody wrote in between. Raises DriverError."""

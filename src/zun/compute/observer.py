@@ -21,7 +21,7 @@ from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError
 from zun.drivers.runtime import Facts
 from zun.model import lifecycle
-from zun.model.container import Container
+from zun.model.container import STARTED_AGAIN, Container
 from zun.model.lifecycle import Action, Observed, Status
 from zun.model.names import new_uuid
 from zun.model.operation import Operation
@@ -39,6 +39,9 @@ _LOOK_TIME = 10.0  # seconds for one look
 _LOOK_AGAIN = 1.0
 _LIST_TIME = 60.0
 
+#: One that ended before it lived so long is started again only after as long a pause.
+_LIVED = timedelta(seconds=10)
+
 #: Between the death and the end of one that is removed by force.
 _JUST_DIED = timedelta(seconds=10)
 
@@ -54,7 +57,10 @@ class ObserverSettings:
 
 
 class Observer:
-    """Watches until stopped. `listed` is told the facts of each listing (for the reaper)."""
+    """Watches until stopped. `listed` is told the facts of each listing (for the reaper).
+
+    `may_write` is asked before anything comes of a look, and in the transaction that writes it down.
+    """
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class Observer:
         settings: ObserverSettings,
         metrics: WorkMetrics,
         listed: Callable[[list[Facts]], None] = lambda facts: None,
+        may_write: Callable[[Connection], bool] = lambda conn: True,
     ) -> None:
         self._env = env
         self._means = env.on_host()
@@ -71,6 +78,8 @@ class Observer:
         self._metrics = metrics
         self._listed = listed
         self._capsules = CapsuleWatch(env, intents, metrics)
+        self._may_write = may_write
+        self.started = False
         self._work = threading.Condition()
         self._pending: dict[str, None] = {}  # a set that keeps its order
         self._looking: set[str] = set()
@@ -91,6 +100,7 @@ class Observer:
 
     def start(self) -> None:
         """Begins to watch; the first thing is a listing."""
+        self.started = True
         for thread in self._threads:
             thread.start()
 
@@ -212,6 +222,9 @@ class Observer:
     def _look(self, uuid: str) -> None:
         with self._env.db.read() as conn:
             row = containers.get(conn, uuid)
+            mine = self._may_write(conn)
+        if not mine:
+            return
         if row is None:
             self._look_at_capsule(uuid)
             return
@@ -251,7 +264,7 @@ class Observer:
         return False
 
     def _apply(self, row: Container, facts: Facts) -> None:
-        if self._heal(row, facts):
+        if self._heal(row, facts) or self._start_again(row, facts):
             return
         status = lifecycle.observe(row.status, facts.observed, auto_remove=row.auto_remove)
         changes = dict(seen.columns(row, status, facts))
@@ -277,7 +290,11 @@ class Observer:
         now = self._env.clock()
 
         def write(conn: Connection) -> bool:
-            if not containers.update_if_idle(conn, row.uuid, row.status, now, **changes):
+            if not self._may_write(conn):
+                return True  # another host's by now, perhaps: nothing to look at again
+            if not containers.update_if_idle(
+                conn, row.uuid, self._means.host, row.status, now, **changes
+            ):
                 return False
             detail = {
                 "status": status,
@@ -314,12 +331,31 @@ class Observer:
                 self.look_at(row.uuid)
         return True
 
+    def _start_again(self, row: Container, facts: Facts) -> bool:
+        """Does for movable ones what their restart policy promises and the engine is not asked for (steps.runtime)."""
+        policy = (row.restart_policy or {}).get("Name")
+        if not row.movable or policy not in STARTED_AGAIN or facts.observed is not Observed.EXITED:
+            return False
+        if (row.lost_status or row.status) not in _ALIVE:
+            return False
+        now = self._env.clock()
+        lived = now - facts.started_at if facts.started_at else _LIVED
+        delay = 0.0 if lived >= _LIVED else _LIVED.total_seconds()
+        LOG.info("container %s is started again in %g s, as its policy says", row.uuid, delay)
+        try:
+            self._intents.act(_itself(row), row.uuid, Action.REBOOT, {}, guarded=False, delay=delay)
+        except ServiceError as exc:
+            LOG.info("container %s can't be started again now: %s", row.uuid, exc)
+            if not self._defer(row.uuid):
+                self.look_at(row.uuid)
+        return True
+
     def _ran(self, row: Container) -> bool:
         """Whether one that vanished ran until then.
 
         A removal by force kills it first, which may be seen as a death of its own; unless its user ended it.
         """
-        if row.status in _ALIVE:
+        if (row.lost_status or row.status) in _ALIVE:
             return True
         if row.status is not Status.STOPPED or row.finished_at is None:
             return False

@@ -1,4 +1,5 @@
-"""Removes what carries this host's mark and no record knows: after a grace period, or only says so (dry run)."""
+"""Removes what carries this host's mark and no record knows, or knows to be another host's: after a grace period, or
+only says so (dry run)."""
 
 from __future__ import annotations
 
@@ -56,6 +57,7 @@ class Reaper:
         with self._env.db.read() as conn:
             unknown = containers.missing(conn, [*on_engine, *files])
             unknown -= capsules.known(conn, sorted(unknown))  # their sandboxes
+            unknown |= containers.elsewhere(conn, [*on_engine, *files], self._means.host)
             known_nets = {network.uuid for network in networks.every(conn)}
         leftovers = [
             *(("container", uuid) for uuid in on_engine if uuid in unknown),

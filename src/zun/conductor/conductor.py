@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from zun.bus import Bus
+from zun.conductor.watch import HostWatch, WatchSettings
 from zun.model.operation import CONDUCTOR_QUEUE
+from zun.service.intents import Intents
 from zun.service.once import KEPT
-from zun.store import bound_execs, idempotency, operations, sessions, tickets
+from zun.store import bound_execs, history, idempotency, sessions, tickets
 from zun.store.errors import DatabaseError
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
@@ -30,6 +32,7 @@ class ConductorSettings:
 
     round: float = 30.0
     history_days: int = 30
+    watch: WatchSettings = field(default_factory=WatchSettings)
     runner: RunnerSettings = field(default_factory=RunnerSettings)
 
 
@@ -44,7 +47,10 @@ class Conductor:
         settings: ConductorSettings,
         metrics: WorkMetrics,
         checkpoint: Checkpoint = lambda name: None,
+        *,
+        intents: Intents,
     ) -> None:
+        self.watch = HostWatch(env, bus, intents, settings.watch, metrics, checkpoint)
         self._env = env
         self._bus = bus
         self._settings = settings
@@ -65,10 +71,12 @@ class Conductor:
         """Begins."""
         self._runner.start()
         self._keeper.start()
+        self.watch.start()
 
     def stop(self, seconds: float) -> bool:
         """Ends within `seconds`; whether all steps in flight had ended by then."""
         self._stopping.set()
+        self.watch.stop()
         ended = self._runner.stop(seconds)
         if self._keeper.ident is not None:
             self._keeper.join(5)
@@ -76,7 +84,7 @@ class Conductor:
 
     def probe(self) -> str:
         """For the health report: raises where a part of it has died."""
-        if not (self._runner.alive and self._keeper.is_alive()):
+        if not (self._runner.alive and self._keeper.is_alive() and self.watch.alive):
             raise RuntimeError("a thread of the conductor has ended; see the log")
         return "working"
 
@@ -91,14 +99,14 @@ class Conductor:
                 LOG.exception("a round of housekeeping failed")
 
     def _forget_history(self) -> None:
-        now = self._env.clock()
-        with self._env.db.write() as conn:
-            idempotency.expire(conn, now - KEPT, _EXPIRE_AT_ONCE)
-            tickets.expire(conn, now)
-            sessions.expire(conn, now - _SPENT)
-            bound_execs.expire(conn, now - _SPENT)
-        before = self._env.clock() - timedelta(days=self._settings.history_days)
-        with self._env.db.write() as conn:
-            gone = operations.expire(conn, before, _EXPIRE_AT_ONCE)
+        now, db = self._env.clock(), self._env.db
+        db.run(lambda conn: idempotency.expire(conn, now - KEPT, _EXPIRE_AT_ONCE), twice=True)
+        db.run(lambda conn: sessions.expire(conn, now - _SPENT), twice=True)
+        db.run(lambda conn: bound_execs.expire(conn, now - _SPENT), twice=True)
+        db.run(lambda conn: tickets.expire(conn, now), twice=True)
+        before = now - timedelta(days=self._settings.history_days)
+        gone = db.run(
+            lambda conn: history.remove(conn, "events", before, _EXPIRE_AT_ONCE), twice=True
+        )
         if gone:
             LOG.info("%d events older than %d days were removed", gone, self._settings.history_days)

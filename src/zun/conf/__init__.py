@@ -19,6 +19,7 @@ from zun.conf import (
     agent_streams,
     api,
     compute,
+    conductor,
     database,
     default,
     docker,
@@ -26,17 +27,22 @@ from zun.conf import (
     ignored,
     metrics,
     quota,
+    scheduler,
     streams,
     websocket_proxy,
 )
 
 LOG = logging.getLogger(__name__)
 
+_MOST_CPUS = 65_535  # by number; more than any kernel knows
+
 #: One module a group; each has GROUP and OPTS.
 GROUPS: tuple[ModuleType, ...] = (
     default,
     api,
     compute,
+    conductor,
+    scheduler,
     docker,
     docker_network,
     database,
@@ -159,6 +165,7 @@ def _check(conf: cfg.ConfigOpts) -> None:
             f"[compute] heartbeat_interval = {conf.compute.heartbeat_interval} is not less than "
             f"[DEFAULT] service_down_time = {conf.service_down_time}"
         )
+    _check_pinning(conf)
     given = [name for name in ("cert_file", "key_file", "ca_file") if conf.agent_streams[name]]
     if given and len(given) < 3:
         raise ConfigError(
@@ -170,6 +177,35 @@ def _check(conf: cfg.ConfigOpts) -> None:
             f"[docker_network] subnet_prefix = {conf.docker_network.subnet_prefix} "
             f"does not fit into subnet_pool = {pool}"
         )
+
+
+def _check_pinning(conf: cfg.ConfigOpts) -> None:
+    beats = 3 * conf.compute.heartbeat_interval
+    if 0 < conf.compute.fence_after < beats:
+        raise ConfigError(
+            f"[compute] fence_after = {conf.compute.fence_after} is less than three times heartbeat_interval = "
+            f"{conf.compute.heartbeat_interval}: a host that is merely slow would stop containers"
+        )
+    try:
+        cpus_of(conf.floating_cpu_set)
+    except ValueError as error:
+        raise ConfigError(f"[DEFAULT] floating_cpu_set: {error}") from error
+
+
+def cpus_of(text: str) -> frozenset[int]:
+    """The CPUs of a list such as "0-3,^2,8". Raises ValueError."""
+    wanted: set[int] = set()
+    unwanted: set[int] = set()
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        word = part.removeprefix("^")
+        first, dash, last = word.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise ValueError(f"{part!r} is no CPU and no range of CPUs")
+        cpus = range(int(first), int(last if dash else first) + 1)
+        if not cpus or cpus[-1] > _MOST_CPUS:
+            raise ValueError(f"{part!r} is no range of CPUs")
+        (unwanted if part.startswith("^") else wanted).update(cpus)
+    return frozenset(wanted - unwanted)
 
 
 def _is_loopback(address: str) -> bool:

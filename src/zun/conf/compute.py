@@ -7,6 +7,12 @@ from oslo_config import cfg
 GROUP = cfg.OptGroup("compute", help="The agent of one host: what it offers, how it works.")
 
 _OFFER: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        "enable_cpu_pinning",
+        default=False,
+        help="Give containers with cpu_policy dedicated CPUs of their own. All others then run on [DEFAULT] "
+        "floating_cpu_set.",
+    ),
     cfg.IntOpt("reserved_host_cpus", default=0, min=0, help="CPUs kept back from containers."),
     cfg.IntOpt(
         "reserved_host_memory_mb",
@@ -130,6 +136,14 @@ _WORK: list[cfg.Opt] = [
         min=1,
         help="Seconds between two signs of life of this host. Less than [DEFAULT] "
         "service_down_time.",
+    ),
+    cfg.IntOpt(
+        "fence_after",
+        default=60,
+        min=0,
+        help="Seconds without reaching the database after which this host stops the containers that may be moved: "
+        "others may make them anew from some time after that. At least three times heartbeat_interval. 0 = never; then they "
+        "are made anew only once an operator forces the host down.",
     ),
     cfg.IntOpt(
         "graceful_shutdown_timeout",

@@ -98,12 +98,23 @@ OPTS: list[cfg.Opt] = [
         max_length=255,
         help="Availability zone this host is in.",
     ),
+    cfg.StrOpt(
+        "default_schedule_zone",
+        max_length=255,
+        help="Availability zone of containers whose user names none. Unset: any zone.",
+    ),
+    cfg.StrOpt(
+        "floating_cpu_set",
+        default="",
+        help="CPUs that are never given to one container alone, where [compute] enable_cpu_pinning is set: all others "
+        "run on these, such as 0-3,^2,8. Empty: CPU 0.",
+    ),
     cfg.IntOpt(
         "service_down_time",
         default=180,
         min=1,
-        help="Seconds without a heartbeat after which a service is shown as down. Keep it at "
-        "three times [compute] heartbeat_interval or more.",
+        help="Seconds without a heartbeat after which a service is down in any case. One that has missed three "
+        "heartbeats ([compute] heartbeat_interval) is down before that.",
     ),
     cfg.IntOpt(
         "sync_container_state_interval",

@@ -4,7 +4,8 @@
       NotFound      what was named does not exist
       Conflict      it exists in a state that forbids the call (running, in use, name taken)
       Rejected      the engine, registry or cloud understood and refused: asking again gives the same answer
-      Unsupported   this driver or this engine can't do it at all
+        Lacking     for want of something on this host; another host may have it   elsewhere
+      Unsupported   this driver or this engine can't do it at all                   elsewhere
       Unavailable   nobody answered, or "try again later"          retryable
       TimedOut      no answer within the deadline                   retryable
 
@@ -21,6 +22,7 @@ class DriverError(Exception):
     """Base of all; never raised itself."""
 
     retryable = False
+    elsewhere = False  # whether another host might do what this one can't
 
     def __init__(self, public: str) -> None:
         self.public = " ".join(public.split())[:PUBLIC_LIMIT]
@@ -39,8 +41,16 @@ class Rejected(DriverError):
     """Understood and refused."""
 
 
+class Lacking(Rejected):
+    """Refused for want of something that another host may have: room on the disk, a runtime, an architecture."""
+
+    elsewhere = True
+
+
 class Unsupported(DriverError):
     """This driver or this engine can't do it."""
+
+    elsewhere = True
 
 
 class Unavailable(DriverError):

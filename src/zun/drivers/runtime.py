@@ -76,6 +76,7 @@ class Plan:
     tty: bool = False
     cpu: float | None = None
     cpu_shares: bool = False  # cpu as a relative weight instead of a hard cap
+    cpuset: Sequence[int] = ()  # the CPUs it may use; empty = all
     memory: int | None = None
     disk: int | None = None
     pids_limit: int | None = None
@@ -87,6 +88,7 @@ class Plan:
     exposed_ports: Sequence[str] = ()  # "80/tcp"
     healthcheck: HealthCheck | None = None
     mounts: Sequence[FileMount] = ()
+    movable: bool = False  # marked so, that it is known even where our records can't be reached
     attachments: Sequence[Attachment] = ()
     # What follows needs CanShare.
     is_sandbox: bool = False  # others may join its namespaces
@@ -103,6 +105,7 @@ class Facts:
     observed: Observed
     runtime_id: str | None = None
     generation: str | None = None
+    movable: bool = False
     exit_code: int | None = None
     oom_killed: bool = False
     error: str | None = None  # the engine's own words on why it could not start
@@ -159,7 +162,7 @@ class Runtime(Protocol):
         The anonymous volumes go with it.
     inspect: the facts; of an absent one, `missing(uuid)` — never NotFound.
     list: the facts of every container labelled as of `host`, whatever its state (started_at etc. may be None where a
-        list does not say it; `observed`, `uuid`, `generation` and `runtime_id` are always true).
+        list does not say it; `observed`, `uuid`, `generation`, `movable` and `runtime_id` are always true).
     events: blocks; yields a Hint with `gap=True` first and after every reconnect, then one per event about a
         container of ours. Ends when `close()` is called. Reconnects by itself and never raises.
     ping: raises Unavailable if the engine does not answer.

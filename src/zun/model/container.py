@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from zun.model.lifecycle import Action, Status
 
+#: The restart policies by which a container is started again however it ended.
+STARTED_AGAIN = frozenset({"always", "unless-stopped"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetRequest:
@@ -130,6 +133,9 @@ class Container:
     capsule_uuid: str | None = None  # of the capsule it is a member of
     capsule_order: int | None = None  # its place in the template, init containers first
     init: bool = False  # a member that has to end well before the others start
+    placement: Mapping[str, Any] | None = None  # of its request: hints, host, disk_given
+    movable: bool | None = None  # it may be made anew on another host when its own fails
+    lost_status: Status | None = None  # what it was when its host fell silent
     # From the open operation, if there is one (joined when read; never columns of their own).
     open_action: Action | None = None
     open_begun: bool = False

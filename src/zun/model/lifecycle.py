@@ -59,6 +59,9 @@ class Action(StrEnum):
     COMMIT = "commit"
     NETWORK_ATTACH = "network_attach"
     NETWORK_DETACH = "network_detach"
+    # Of the service itself: made anew on another host, because its own is drained or has failed.
+    MOVE = "move"
+    RECREATE = "recreate"
     # Of images, which have no status.
     IMAGE_PULL = "image_pull"
     IMAGE_DELETE = "image_delete"
@@ -87,6 +90,8 @@ _DELETABLE = frozenset({_S.CREATED, _S.STOPPED, _S.ERROR, _S.DELETED, _S.DEAD})
 #: action -> the statuses in which it may start (contract 2.3). An action that is not a key may start in any.
 ALLOWED: dict[Action, frozenset[Status]] = {
     Action.CREATE: frozenset(),
+    Action.MOVE: frozenset(),
+    Action.RECREATE: frozenset(),
     Action.START: frozenset({_S.CREATED, _S.STOPPED, _S.ERROR}),
     Action.STOP: _RUNNING,
     Action.PAUSE: _RUNNING,
@@ -144,6 +149,8 @@ TRANSITIONS: dict[Action, Transition] = {
     Action.UPDATE: Transition(None, None, None, None, keeps=True),
     Action.RESIZE_CONTAINER: Transition(None, None, None, None, keeps=True),
     Action.COMMIT: Transition(None, None, None, None, keeps=True),
+    Action.MOVE: Transition(_S.REBUILDING, _S.RUNNING, _S.ERROR, "container_rebuilding"),
+    Action.RECREATE: Transition(_S.REBUILDING, _S.RUNNING, None, "container_rebuilding"),
     Action.NETWORK_ATTACH: Transition(None, None, None, "network_attaching", keeps=True),
     Action.NETWORK_DETACH: Transition(None, None, None, "network_detaching", keeps=True),
 }

@@ -15,6 +15,7 @@ LABEL_UUID = "org.openstack.zun.uuid"
 LABEL_PROJECT = "org.openstack.zun.project"
 LABEL_GENERATION = "org.openstack.zun.generation"
 LABEL_HOST = "org.openstack.zun.host"
+LABEL_MOVABLE = "org.openstack.zun.movable"
 
 #: Label of an image that was made of a container, and of whatever is made of that.
 LABEL_COMMITTED = "org.openstack.zun.committed"

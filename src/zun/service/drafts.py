@@ -9,6 +9,7 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -21,7 +22,7 @@ from zun.model.lifecycle import Status
 from zun.model.names import generated_name, new_uuid
 from zun.model.network import Network
 from zun.model.quota import amounts_of
-from zun.service import quotas, registries
+from zun.service import hints, quotas, registries
 from zun.service.caller import Caller
 from zun.service.errors import Conflict, Invalid, NotFound
 from zun.service.settings import ServiceSettings
@@ -36,10 +37,12 @@ def prepare(
     """The row to insert and the parameters of its operation. Raises Invalid, NotFound, Conflict."""
     _refuse_unconfigured(draft, settings)
     check_image(draft.image)
+    _check_dedicated(draft, settings)
     row = _row(conn, caller, draft, settings, clock)
     check_unique(conn, caller.project_id, draft.name, settings)
     quotas.reserve(conn, caller.project_id, amounts_of(row), settings.quota)
-    if draft.host is not None and hosts.find(conn, draft.host) is None:
+    requested = None if draft.host is None else hosts.find(conn, draft.host)
+    if draft.host is not None and requested is None:
         raise NotFound(f"host: no host {draft.host!r} is known.", slug="requested-host-not-found")
     nets = [_net(conn, caller, index, net) for index, net in enumerate(draft.nets)]
     if len({net["network"] for net in nets}) != len(nets):
@@ -48,11 +51,15 @@ def prepare(
         "run": draft.run,
         "mounts": [_file(index, mount) for index, mount in enumerate(draft.mounts)],
         "nets": nets,
+    }
+    hints.check(conn, caller, row.uuid, draft)
+    placement = {
         "hints": dict(draft.hints),
-        "host": draft.host,
+        "host": None if requested is None else requested.hostname,
         "disk_given": draft.disk is not None,
     }
-    return row, params
+    movable = hints.movable(draft, caller.project_id, settings)
+    return replace(row, placement=placement, movable=movable), params
 
 
 def _row(
@@ -130,6 +137,14 @@ def _refuse_unconfigured(draft: Draft, settings: ServiceSettings) -> None:
                 f"mounts[{index}].type: a volume needs Cinder, which is not configured; "
                 "a file can be given with type 'bind'."
             )
+
+
+def _check_dedicated(draft: Draft, settings: ServiceSettings) -> None:
+    cpu = settings.default_cpu if draft.cpu is None else draft.cpu
+    if draft.cpu_policy == "dedicated" and (cpu < 1 or cpu != int(cpu)):
+        raise Invalid(
+            f"cpu: {cpu:g} CPUs can't be a container's own; with cpu_policy 'dedicated' it is a whole number."
+        )
 
 
 def check_image(image: str) -> None:

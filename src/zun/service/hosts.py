@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from zun.model.host import SORT_KEYS, Host, Service
+from zun.model.host import SORT_KEYS, Host, Mode, Service, beats
 from zun.service.errors import NotFound
 from zun.service.queries import ListQuery
-from zun.store import hosts
+from zun.store import hosts, standing
 from zun.store.database import Database
 from zun.work.clock import Clock
 
@@ -45,16 +45,19 @@ class Hosts:
             raise NotFound(f"There is no host {ident[:255]}.", slug="compute-node-not-found")
         return host
 
-    def services(self) -> Sequence[Service]:
-        """All services."""
-        with self._db.read() as conn:
-            return hosts.all_services(conn)
+    def services(self) -> Sequence[tuple[Service, bool]]:
+        """All services, and whether each is up: not forced down, and heard of lately.
 
-    def is_up(self, service: Service) -> bool:
-        """Whether a service beats: not forced down, and heard of lately (13.2-39: only its own beats count)."""
-        if service.forced_down or service.last_seen_up is None:
-            return False
-        return self._clock() - service.last_seen_up < self._down_after
+        Only its own beats count (13.2-39); decision 0019 says what lately is.
+        """
+        with self._db.read() as conn:
+            now = standing.now(conn, self._clock())
+            every = hosts.all_services(conn)
+        after = self._down_after
+        return [
+            (s, not s.forced_down and beats(now, after, s.last_seen_up, s.lease_until))
+            for s in every
+        ]
 
     def enable(self, host: str, binary: str) -> Service:
         """Lets the scheduler use the host again. Raises NotFound."""
@@ -76,6 +79,15 @@ class Hosts:
         if service is None:
             raise _no_service(host, binary)
         return service
+
+    def set_mode(self, ident: str, mode: Mode | None, reason: str | None) -> Host:
+        """Drains a host, puts it into maintenance, or lets it work as any other (None). Raises NotFound."""
+        host = self.find(ident)
+        self._db.run(
+            lambda conn: hosts.set_mode(conn, host.hostname, mode, reason, self._clock()),
+            twice=True,
+        )
+        return self.find(host.uuid)
 
     def delete_service(self, host: str, binary: str) -> None:
         """Forgets a service; an agent that still beats records it anew. Raises NotFound."""

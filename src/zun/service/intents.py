@@ -97,12 +97,15 @@ class Intents:
         changes: Mapping[str, Any] | None = None,
         *,
         guarded: bool = True,
+        queue: str | None = None,
+        delay: float = 0.0,
         admit: Callable[[Connection, Container], object] = lambda conn, container: None,
     ) -> Container | None:
         """Opens an operation of `action`, setting `changes` in the row; None if the row is gone.
 
         `admit` is called in the same transaction, once the operation is open: what it raises leaves nothing behind.
         `guarded=False` is for the service itself, when what it saw on the host calls for it whatever the row says.
+        `queue`: where it begins, by default on the container's host. `delay`: seconds until it may begin.
         Raises Conflict: the status forbids it, the container was never placed, or an operation is open.
         """
 
@@ -119,8 +122,11 @@ class Intents:
                     slug="invalid-state-exception",
                 )
             operation = self._operation(
-                asker, action, container, params, host_queue(container.host)
+                asker, action, container, params, queue or host_queue(container.host)
             )
+            if delay:
+                due = operation.created_at + timedelta(seconds=delay)
+                operation = replace(operation, not_before=due)
             after = self._begin(conn, container, operation, changes or {})
             admit(conn, container)
             return after, operation

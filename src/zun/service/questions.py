@@ -67,6 +67,8 @@ class Questions:
             return
         if host.forced_down:
             raise Unavailable(f"Host {hostname} was declared down by an operator.")
+        if host.lost_at is not None or host.fenced_at is not None:
+            raise Unavailable(f"Host {hostname} has not been heard of since {host.last_seen_up}.")
         if host.last_seen_up is None:
             return  # its service was deleted; an agent that still runs records it anew
         silent = self._clock() - host.last_seen_up

@@ -45,6 +45,9 @@ class ServiceSettings:
     quota: QuotaSettings = field(default_factory=QuotaSettings)
     archive_bytes: int = 64 * 1024 * 1024
     subnet_pool: Sequence[str] = ()
+    recreate_projects: Sequence[
+        str
+    ] = ()  # whose containers are movable unless they say otherwise; "*" = all
     token_seconds: int = 60
     session_limit: int | None = 86_400  # seconds a session may take; None = any
     idle_limit: int | None = 3_600  # seconds without a byte; None = any

@@ -13,7 +13,7 @@ from zun.model.container import Container
 from zun.model.lifecycle import Action
 from zun.model.operation import CLOSED, Operation, OperationState
 from zun.service.errors import Conflict, NotFound, Unavailable
-from zun.store import containers, hosts, operations
+from zun.store import claims, containers, hosts, operations
 from zun.store.database import Database
 
 #: The fields of a container that its host has to provide.
@@ -32,13 +32,13 @@ class Sizes:
 
     def admit(self, conn: Connection, container: Container, wanted: Mapping[str, Any]) -> None:
         """Claims what the container will need more, in the transaction that accepts the wish. Raises Conflict."""
-        held = hosts.held_by(conn, container.uuid)
+        held = claims.held_by(conn, container.uuid)
         if held is None:
             raise Conflict(f"Container {container.uuid} holds nothing of a host to change.")
         claimed = replace(held, **wanted_sizes(wanted))
         lacking = {
             *_beyond(conn, held.host, wanted),
-            *hosts.reclaim(conn, claimed, most=True),
+            *claims.reclaim(conn, claimed, most=True),
         }
         if lacking:
             raise Conflict(

@@ -10,14 +10,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from zun.model.container import SORT_KEYS, Container, Listed
-from zun.model.lifecycle import TRANSITIONS, Action, Status
+from zun.model.lifecycle import IN_TRANSIT, TRANSITIONS, Action, Status
 from zun.store import keyset, labels
 from zun.store.rows import columns_of, hold_row, names_of, values_of
 from zun.store.schema import Json, JsonAsIs, containers, operations
 
 _COLUMNS = columns_of(containers, Container)
 _NAMES = names_of(_COLUMNS)
-_OPEN = operations.c.open_key == containers.c.uuid
+# Not null, of course; said so that a planner knows how few these are.
+_OPEN = (operations.c.open_key == containers.c.uuid) & operations.c.open_key.is_not(None)
 _SELECT = sa.select(*_COLUMNS, operations.c.action, operations.c.begun).select_from(
     containers.outerjoin(operations, _OPEN)
 )
@@ -32,6 +33,8 @@ def _value(row: Any) -> Container:
     *plain, action, begun = row
     values = dict(zip(_NAMES, plain, strict=True))
     values["status"] = Status(values["status"])
+    if values["lost_status"] is not None:
+        values["lost_status"] = Status(values["lost_status"])
     return Container(
         **values, open_action=Action(action) if action else None, open_begun=bool(begun)
     )
@@ -146,8 +149,9 @@ def _matches(key: str, wanted: Any) -> Any:
     if key != "task_state":
         return containers.c[key] == wanted
     actions = [a for a, t in TRANSITIONS.items() if t.task == wanted]
-    return operations.c.action.in_(actions) & (
-        operations.c.begun | (operations.c.action != Action.CREATE)
+    return sa.and_(
+        operations.c.action.in_(actions),
+        operations.c.begun | (operations.c.action != Action.CREATE),
     )
 
 
@@ -158,15 +162,20 @@ def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
 
 
 def update_if_idle(
-    conn: Connection, uuid: str, recorded: Status, now: datetime, **changes: Any
+    conn: Connection, uuid: str, host: str, recorded: Status, now: datetime, **changes: Any
 ) -> bool:
-    """Sets columns of a row that still has the status `recorded` and no open operation; whether it did."""
+    """Sets columns of a row that is on `host`, has the status `recorded` and no open operation; whether it did."""
     # Before: a condition on another table is not looked at again after a wait for the row.
     hold_row(conn, containers, uuid)
     open_op = sa.exists().where(operations.c.open_key == uuid)
     done = conn.execute(
         containers.update()
-        .where(containers.c.uuid == uuid, containers.c.status == recorded, ~open_op)
+        .where(
+            containers.c.uuid == uuid,
+            containers.c.host == host,
+            containers.c.status == recorded,
+            ~open_op,
+        )
         .values(updated_at=now, **changes)
     )
     return done.rowcount == 1
@@ -217,6 +226,52 @@ def missing(conn: Connection, uuids: Sequence[str]) -> set[str]:
         query = sa.select(containers.c.uuid).where(containers.c.uuid.in_(part))
         unknown -= {row[0] for row in conn.execute(query)}
     return unknown
+
+
+def still_told(conn: Connection, host: str, most: int) -> Sequence[Container]:
+    """Idle containers on `host` whose status says how they are: no longer true of a host that is down."""
+    query = (
+        _SELECT.where(
+            containers.c.host == host,
+            containers.c.status.not_in([Status.UNKNOWN, *IN_TRANSIT, Status.ERROR]),
+            operations.c.id.is_(None),
+        )
+        .order_by(containers.c.id)
+        .limit(most)
+    )
+    return [_value(row) for row in conn.execute(query)]
+
+
+def movable_on(conn: Connection, host: str) -> Sequence[Container]:
+    """The idle containers on `host` that may be made anew elsewhere, and that run, or did when it fell silent."""
+    alive = [Status.RUNNING, Status.RESTARTING]
+    query = _SELECT.where(
+        containers.c.host == host,
+        containers.c.movable.is_(True),
+        sa.or_(
+            containers.c.status.in_(alive),
+            (containers.c.status == Status.UNKNOWN) & containers.c.lost_status.in_(alive),
+        ),
+        operations.c.id.is_(None),
+    ).order_by(containers.c.id)
+    return [_value(row) for row in conn.execute(query)]
+
+
+def elsewhere(conn: Connection, uuids: Sequence[str], host: str) -> set[str]:
+    """Those of `uuids` that are, or are on their way to be, another host's than `host` (asked in slices)."""
+    found: set[str] = set()
+    leaving = (operations.c.action == Action.RECREATE) & (containers.c.host == host)
+    for start in range(0, len(uuids), 500):
+        query = (
+            sa.select(containers.c.uuid)
+            .select_from(containers.outerjoin(operations, _OPEN))
+            .where(
+                containers.c.uuid.in_(uuids[start : start + 500]),
+                sa.or_(containers.c.host != host, leaving),
+            )
+        )
+        found |= set(conn.execute(query).scalars())
+    return found
 
 
 def count_by_status(conn: Connection) -> dict[str, int]:

@@ -1,20 +1,20 @@
-"""SQL on hosts, their services and what is claimed of them."""
+"""SQL on hosts and their services. What is claimed of them: `store.claims`; how they fail: `store.standing`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from datetime import datetime
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from zun.model.host import SORT_KEYS, Claim, Host, Inventory, Service
+from zun.model.host import SORT_KEYS, Host, Inventory, Life, Mode, NumaCell, Service
 from zun.model.session import StreamPlace
 from zun.store import keyset
-from zun.store.rows import columns_of, values_of
-from zun.store.schema import claims, hosts, services
+from zun.store.rows import columns_of
+from zun.store.schema import hosts, services
 
 #: The only kind of service that has rows (contract 8, Services).
 BINARY = "zun-compute"
@@ -28,33 +28,49 @@ _SELECT = sa.select(
     sa.func.coalesce(services.c.disabled, sa.false()).label("disabled"),
     sa.func.coalesce(services.c.forced_down, sa.false()).label("forced_down"),
     services.c.last_seen_up,
+    services.c.lease_until,
+    services.c.io_load,
 ).select_from(
     hosts.outerjoin(services, (services.c.host == hosts.c.hostname) & (services.c.binary == BINARY))
 )
+_THERE = hosts.c.removed_at.is_(None)
 
 
 def _host(row: Any) -> Host:
     values = dict(row._mapping)
-    values["inventory"] = Inventory(**values["inventory"])
+    inventory = values["inventory"]
+    inventory["numa"] = [NumaCell(**cell) for cell in inventory.get("numa", ())]
+    values["inventory"] = Inventory(**inventory)
+    if values["mode"] is not None:
+        values["mode"] = Mode(values["mode"])
     values["disabled"], values["forced_down"] = bool(row.disabled), bool(row.forced_down)
     return Host(**values)
 
 
-def register(conn: Connection, host: Host, now: datetime) -> int:
-    """Records a host whose agent has just started, and its service; the agent's new epoch."""
-    inventory = asdict(host.inventory)
-    room = {
-        "inventory": inventory,
+def _room(host: Host) -> dict[str, Any]:
+    """The columns that say what a host has to offer."""
+    return {
+        "inventory": asdict(host.inventory),
         "cpus": host.cpus,
         "memory": host.memory,
         "disk": host.disk,
         "enable_cpu_pinning": host.enable_cpu_pinning,
         "limits_disk": host.inventory.disk_quota_supported,
+        "pinnable": None if host.pinnable is None else list(host.pinnable),
+        "fence_after": host.fence_after,
     }
+
+
+def register(conn: Connection, host: Host, now: datetime, *, lease: timedelta | None = None) -> int:
+    """Records a host whose agent has just started, and its service; the agent's new epoch.
+
+    Older agents of it can't beat or claim work any more. Whether it may work: `store.standing`.
+    """
+    room = _room(host)
     known = conn.execute(
         hosts.update()
         .where(hosts.c.hostname == host.hostname)
-        .values(**room, epoch=hosts.c.epoch + 1, updated_at=now)
+        .values(**room, epoch=hosts.c.epoch + 1, revision=hosts.c.revision + 1, updated_at=now)
     )
     if known.rowcount == 0:
         conn.execute(
@@ -70,15 +86,26 @@ def register(conn: Connection, host: Host, now: datetime) -> int:
                 **room,
             )
         )
-    if not beat(conn, host.hostname, now, availability_zone=host.availability_zone):
-        add_service(conn, host.hostname, host.availability_zone, now)
     epoch: int = conn.execute(
         sa.select(hosts.c.epoch).where(hosts.c.hostname == host.hostname)
     ).scalar_one()
+    if not beat(
+        conn, host.hostname, now, lease=lease, epoch=epoch,
+        availability_zone=host.availability_zone,
+    ):  # fmt: skip
+        add_service(conn, host.hostname, host.availability_zone, now, lease=lease, epoch=epoch)
     return epoch
 
 
-def add_service(conn: Connection, host: str, availability_zone: str, now: datetime) -> None:
+def add_service(
+    conn: Connection,
+    host: str,
+    availability_zone: str,
+    now: datetime,
+    *,
+    lease: timedelta | None = None,
+    epoch: int | None = None,
+) -> None:
     """Records the service of a host that has none: seen now, for the first time."""
     conn.execute(
         services.insert().values(
@@ -87,20 +114,44 @@ def add_service(conn: Connection, host: str, availability_zone: str, now: dateti
             disabled=False,
             forced_down=False,
             last_seen_up=now,
+            contact_at=now,
+            lease_until=None if lease is None else now + lease,
+            epoch=epoch,
             report_count=1,
             availability_zone=availability_zone,
             created_at=now,
         )
     )
+    _changed(conn, host)
 
 
-def beat(conn: Connection, host: str, now: datetime, **changes: Any) -> bool:
-    """Records that the agent of `host` is alive; whether its service has a row."""
+def beat(
+    conn: Connection,
+    host: str,
+    now: datetime,
+    *,
+    lease: timedelta | None = None,
+    of_epoch: int | None = None,
+    **changes: Any,
+) -> bool:
+    """Records that the agent of `host` is alive, and promises the next beat within `lease`; whether it did.
+
+    `of_epoch`: only if that is the epoch of the agent that may beat, else there may be something to be told:
+    `store.standing`. Without: whether the service has a row.
+    """
+    mine = (services.c.host == host) & (services.c.binary == BINARY)
+    if of_epoch is not None:
+        mine &= services.c.epoch == of_epoch
     done = conn.execute(
         services.update()
-        .where(services.c.host == host, services.c.binary == BINARY)
+        .where(mine)
         .values(
-            last_seen_up=now, report_count=services.c.report_count + 1, updated_at=now, **changes
+            last_seen_up=now,
+            contact_at=now,
+            lease_until=None if lease is None else now + lease,
+            report_count=services.c.report_count + 1,
+            updated_at=now,
+            **changes,
         )
     )
     return done.rowcount == 1
@@ -111,14 +162,14 @@ def refresh(conn: Connection, host: Host, now: datetime) -> None:
     conn.execute(
         hosts.update()
         .where(hosts.c.hostname == host.hostname)
-        .values(
-            inventory=asdict(host.inventory),
-            cpus=host.cpus,
-            memory=host.memory,
-            disk=host.disk,
-            limits_disk=host.inventory.disk_quota_supported,
-            updated_at=now,
-        )
+        .values(**_room(host), revision=hosts.c.revision + 1, updated_at=now)
+    )
+
+
+def _changed(conn: Connection, hostname: str) -> None:
+    """Has those who hold a copy of a host read it again."""
+    conn.execute(
+        hosts.update().where(hosts.c.hostname == hostname).values(revision=hosts.c.revision + 1)
     )
 
 
@@ -139,7 +190,53 @@ def stream_place(conn: Connection, hostname: str) -> StreamPlace | None:
 
 def every(conn: Connection) -> list[Host]:
     """All hosts, by name."""
-    return [_host(row) for row in conn.execute(_SELECT.order_by(hosts.c.hostname))]
+    return [_host(row) for row in conn.execute(_SELECT.where(_THERE).order_by(hosts.c.hostname))]
+
+
+def in_mode(conn: Connection, mode: Mode) -> Sequence[str]:
+    """The hosts an operator has put into `mode`, by name."""
+    query = sa.select(hosts.c.hostname).where(_THERE, hosts.c.mode == mode)
+    return list(conn.execute(query.order_by(hosts.c.hostname)).scalars())
+
+
+def names_after(conn: Connection, after: str, most: int) -> Sequence[str]:
+    """The next names of hosts in their order, at most `most`."""
+    query = sa.select(hosts.c.hostname).where(hosts.c.hostname > after)
+    return list(conn.execute(query.order_by(hosts.c.hostname).limit(most)).scalars())
+
+
+def set_mode(
+    conn: Connection, hostname: str, mode: Mode | None, reason: str | None, now: datetime
+) -> None:
+    """Sets what an operator has decided on a host; None = it works as any other."""
+    conn.execute(
+        hosts.update()
+        .where(hosts.c.hostname == hostname)
+        .values(mode=mode, mode_reason=reason, revision=hosts.c.revision + 1, updated_at=now)
+    )
+
+
+def revisions(conn: Connection) -> Sequence[tuple[int, int]]:
+    """Of each host its id and its revision."""
+    query = sa.select(hosts.c.id, hosts.c.revision).where(_THERE)
+    return [(ident, revision) for ident, revision in conn.execute(query)]
+
+
+def by_ids(conn: Connection, idents: Sequence[int]) -> list[Host]:
+    """The hosts with these ids (asked in slices, so any number may be given)."""
+    found: list[Host] = []
+    for start in range(0, len(idents), 500):
+        part = idents[start : start + 500]
+        found += [_host(row) for row in conn.execute(_SELECT.where(hosts.c.id.in_(part)))]
+    return found
+
+
+def signs_of_life(conn: Connection) -> dict[str, Life]:
+    """By host what its last beat told."""
+    query = sa.select(
+        services.c.host, services.c.last_seen_up, services.c.lease_until, services.c.io_load
+    ).where(services.c.binary == BINARY)
+    return {host: Life(*life) for host, *life in conn.execute(query)}
 
 
 def page(
@@ -153,7 +250,7 @@ def page(
     """One page of hosts by keyset: those that follow `after` in the order of (`sort_key`, id)."""
     assert sort_key in SORT_KEYS
     query = keyset.page(
-        _SELECT,
+        _SELECT.where(_THERE),
         hosts.c[sort_key],
         hosts.c.id,
         after=None if after is None else (getattr(after, sort_key), after.id),
@@ -165,15 +262,20 @@ def page(
 
 def any_limits_disk(conn: Connection) -> bool:
     """Whether there is a host that can limit a container's disk."""
-    return bool(conn.execute(sa.select(sa.exists().where(hosts.c.limits_disk))).scalar())
+    return bool(conn.execute(sa.select(sa.exists().where(hosts.c.limits_disk, _THERE))).scalar())
 
 
 def find(conn: Connection, ident: str) -> Host | None:
     """The host of this uuid or name, or None."""
     row = conn.execute(
-        _SELECT.where(sa.or_(hosts.c.uuid == ident, hosts.c.hostname == ident))
+        _SELECT.where(_THERE, sa.or_(hosts.c.uuid == ident, hosts.c.hostname == ident))
     ).first()
     return None if row is None else _host(row)
+
+
+def uuid_of(conn: Connection, hostname: str) -> str | None:
+    """The uuid of a host of this name, also of one that was removed by force; None if there never was one."""
+    return conn.execute(sa.select(hosts.c.uuid).where(hosts.c.hostname == hostname)).scalar()
 
 
 def all_services(conn: Connection) -> Sequence[Service]:
@@ -188,6 +290,7 @@ def change_service(
     """Sets columns of a service; the new value, or None if there is none. Never its heartbeat (defect 13.2-39)."""
     mine = (services.c.host == host) & (services.c.binary == binary)
     conn.execute(services.update().where(mine).values(updated_at=now, **changes))
+    _changed(conn, host)
     row = conn.execute(sa.select(*_SERVICE_COLUMNS).where(mine)).first()
     return None if row is None else Service(**row._mapping)
 
@@ -195,130 +298,10 @@ def change_service(
 def delete_service(conn: Connection, host: str, binary: str) -> bool:
     """Removes a service; whether it was there."""
     mine = (services.c.host == host) & (services.c.binary == binary)
+    _changed(conn, host)
     return conn.execute(services.delete().where(mine)).rowcount == 1
 
 
 def zones(conn: Connection) -> set[str]:
     """The zones of all services, down and disabled ones too; "" = none was given."""
     return set(conn.execute(sa.select(services.c.availability_zone).distinct()).scalars())
-
-
-def claim(conn: Connection, wanted: Claim) -> bool:
-    """Takes resources of a host if they are free, by one conditional update; whether it did.
-
-    A container has one claim: repeating the same one succeeds and takes nothing more.
-    """
-    held = held_by(conn, wanted.container_uuid)
-    if held == wanted:
-        return True
-    if held is not None:
-        release(conn, wanted.container_uuid)
-    done = conn.execute(
-        hosts.update()
-        .where(
-            hosts.c.hostname == wanted.host,
-            hosts.c.cpu_used + wanted.cpu <= hosts.c.cpus + 1e-9,
-            hosts.c.mem_used + wanted.memory <= hosts.c.memory,
-            hosts.c.disk_used + wanted.disk <= hosts.c.disk,
-        )
-        .values(
-            cpu_used=hosts.c.cpu_used + wanted.cpu,
-            mem_used=hosts.c.mem_used + wanted.memory,
-            disk_used=hosts.c.disk_used + wanted.disk,
-            total_containers=hosts.c.total_containers + 1,
-        )
-    )
-    if done.rowcount != 1:
-        return False
-    conn.execute(claims.insert().values(**values_of(claims, wanted)))
-    return True
-
-
-def reclaim(conn: Connection, wanted: Claim, *, most: bool = False) -> Sequence[str]:
-    """Changes the claim of a container that has one, by one conditional update; what the host lacks for it, in words.
-
-    `most`: of each resource the greater of what is held and what is wanted. Less than is held is never refused.
-    """
-    held = held_by(conn, wanted.container_uuid)
-    if held is None:
-        return ["a claim"]
-    if most:
-        wanted = replace(
-            wanted,
-            cpu=max(held.cpu, wanted.cpu),
-            memory=max(held.memory, wanted.memory),
-            disk=max(held.disk, wanted.disk),
-        )
-    more = {
-        "CPU": (hosts.c.cpu_used, wanted.cpu - held.cpu, hosts.c.cpus + 1e-9),
-        "memory": (hosts.c.mem_used, wanted.memory - held.memory, hosts.c.memory),
-        "disk": (hosts.c.disk_used, wanted.disk - held.disk, hosts.c.disk),
-    }
-    fits = {name: used + add <= room for name, (used, add, room) in more.items() if add > 0}
-    here = hosts.c.hostname == held.host
-    done = conn.execute(
-        hosts.update()
-        .where(here, *fits.values())
-        .values({used: used + add for used, add, _ in more.values()})
-    )
-    if done.rowcount != 1:
-        return [
-            name
-            for name, fit in fits.items()
-            if conn.execute(sa.select(hosts.c.id).where(here, fit)).first() is None
-        ]
-    conn.execute(
-        claims.update()
-        .where(claims.c.container_uuid == wanted.container_uuid)
-        .values(cpu=wanted.cpu, memory=wanted.memory, disk=wanted.disk)
-    )
-    _recount(conn, held.host)
-    return []
-
-
-def held_by(conn: Connection, container_uuid: str) -> Claim | None:
-    """The claim of a container, or None."""
-    query = sa.select(*columns_of(claims, Claim)).where(claims.c.container_uuid == container_uuid)
-    row = conn.execute(query).first()
-    return None if row is None else Claim(**row._mapping)
-
-
-def release(conn: Connection, container_uuid: str) -> None:
-    """Gives back what a container claimed; nothing to give back is no error."""
-    held = held_by(conn, container_uuid)
-    if held is None:
-        return
-    _hold(conn, held.host)
-    conn.execute(claims.delete().where(claims.c.container_uuid == container_uuid))
-    _recount(conn, held.host)
-
-
-def _hold(conn: Connection, host: str) -> None:
-    """Keeps others from claiming or giving back on `host` until this transaction ends: a sum would miss theirs.
-
-    Whoever writes to claims holds their host before.
-    """
-    conn.execute(sa.select(hosts.c.id).where(hosts.c.hostname == host).with_for_update())
-
-
-def _recount(conn: Connection, host: str) -> None:
-    # Summed anew rather than subtracted: floats would drift, and a sum can't be wrong.
-    mine = claims.c.host == host
-    sums = sa.select(
-        sa.func.coalesce(sa.func.sum(claims.c.cpu), 0.0),
-        sa.func.coalesce(sa.func.sum(claims.c.memory), 0),
-        sa.func.coalesce(sa.func.sum(claims.c.disk), 0),
-        sa.func.count(),
-    ).where(mine)
-    cpu, memory, disk, number = conn.execute(sums).one()
-    conn.execute(
-        hosts.update()
-        .where(hosts.c.hostname == host)
-        .values(cpu_used=cpu, mem_used=memory, disk_used=disk, total_containers=number)
-    )
-
-
-def claims_on(conn: Connection, host: str) -> Sequence[Claim]:
-    """All claims on a host."""
-    query = sa.select(*columns_of(claims, Claim)).where(claims.c.host == host)
-    return [Claim(**row._mapping) for row in conn.execute(query)]

@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection
 
 from zun.model.image import SORT_KEYS, HostImage
 from zun.store import keyset
-from zun.store.rows import columns_of, values_of
-from zun.store.schema import images
+from zun.store.rows import columns_of, put, values_of
+from zun.store.schema import host_images, images
 
 _SELECT = sa.select(*columns_of(images, HostImage))
 
@@ -68,3 +68,22 @@ def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
 def delete(conn: Connection, uuid: str) -> None:
     """Removes the row, if it is there."""
     conn.execute(images.delete().where(images.c.uuid == uuid))
+
+
+def fetched(conn: Connection, image: str, host: str) -> None:
+    """Records that an image was fetched on a host, under the name a user gave."""
+    put(conn, host_images, {"image": image, "host": host}, {}, keep=True)
+
+
+def hosts_with(conn: Connection, image: str) -> frozenset[str]:
+    """The hosts on which the image was fetched once."""
+    query = sa.select(host_images.c.host).where(host_images.c.image == image)
+    return frozenset(conn.execute(query).scalars())
+
+
+def is_fetched(conn: Connection, image: str, host: str) -> bool:
+    """Whether that is recorded."""
+    query = sa.select(host_images.c.host).where(
+        host_images.c.image == image, host_images.c.host == host
+    )
+    return conn.execute(query).first() is not None

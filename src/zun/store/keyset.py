@@ -38,6 +38,9 @@ def _follows(
     tie = (column.is_(None) if last is None else column == value) & later_id
     if last is None:
         return tie if descending else tie | column.is_not(None)
-    if descending:
+    # The first condition follows from the second: it is what an index of a server can be entered by.
+    if not descending:
+        return (column >= value) & (tie | (column > value))
+    if column.nullable:
         return tie | (column < value) | column.is_(None)
-    return tie | (column > value)
+    return (column <= value) & (tie | (column < value))

@@ -87,6 +87,12 @@ def claimable(conn: Connection, queue: str, now: datetime, most: int) -> Sequenc
     return [_value(row) for row in conn.execute(query)]
 
 
+def open_in(conn: Connection, queue: str, most: int) -> Sequence[Operation]:
+    """Open operations of `queue`, oldest first, whoever has them."""
+    query = _SELECT.where(operations.c.queue == queue, operations.c.open_key.is_not(None))
+    return [_value(row) for row in conn.execute(query.order_by(operations.c.id).limit(most))]
+
+
 def next_due(conn: Connection, queue: str) -> datetime | None:
     """When the earliest back-off in `queue` ends, or None if nothing backs off."""
     query = sa.select(sa.func.min(operations.c.not_before)).where(
@@ -296,12 +302,6 @@ def forget_container(conn: Connection, container_uuid: str) -> None:
             operations.c.container_uuid == container_uuid, operations.c.open_key.is_(None)
         )
     )
-
-
-def expire(conn: Connection, before: datetime, most: int) -> int:
-    """Removes events older than `before`, at most `most` at a time; how many."""
-    ids = sa.select(events.c.id).where(events.c.created_at < before).limit(most).subquery()
-    return conn.execute(events.delete().where(events.c.id.in_(sa.select(ids.c.id)))).rowcount
 
 
 def open_counts(conn: Connection) -> dict[str, int]:

@@ -6,7 +6,7 @@ from sqlalchemy.engine import Connection
 
 from zun.model import capsule as capsule_model
 from zun.model.quota import amounts_of
-from zun.store import capsules, containers, hosts, networks, operations, quotas
+from zun.store import capsules, claims, containers, networks, operations, quotas, ties
 
 
 def remove_container(conn: Connection, uuid: str) -> bool:
@@ -15,8 +15,10 @@ def remove_container(conn: Connection, uuid: str) -> bool:
     Whether there was one: what two transactions remove is given back once.
     """
     container = containers.get(conn, uuid)
-    hosts.release(conn, uuid)
+    claims.release(conn, uuid)
     networks.release_ports(conn, uuid)
+    if container is not None:
+        ties.delete(conn, uuid, container.project_id)
     removed = containers.delete(conn, uuid)
     if removed and container is not None:
         quotas.count(conn, container.project_id, -amounts_of(container))
@@ -28,7 +30,7 @@ def remove_capsule(conn: Connection, uuid: str) -> bool:
     """Removes the row and those of its members, its claim, ports and closed operations, and gives its project back
     what it counted. Whether there was one."""
     capsule = capsules.get(conn, uuid)
-    hosts.release(conn, uuid)
+    claims.release(conn, uuid)
     networks.release_ports(conn, uuid)
     members = containers.members_of(conn, [uuid])[uuid]
     removed = capsules.delete(conn, uuid)

@@ -147,6 +147,10 @@ containers = sa.Table(
     sa.Column(
         "init", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()
     ),
+    # What placing it anew elsewhere needs of its request.
+    sa.Column("placement", Json),
+    sa.Column("movable", sa.Boolean(create_constraint=False)),
+    sa.Column("lost_status", sa.String(20)),  # what it was when its host fell silent
     sa.CheckConstraint(_in("status", list(Status)), name="status"),
     sa.Index(None, "project_id", "id"),
     sa.Index(None, "project_id", "name"),
@@ -268,6 +272,17 @@ hosts = sa.Table(
     sa.Column("updated_at", _TIME),
     # "host:port" of the agent's byte streams; NULL = it serves none.
     sa.Column("stream_address", sa.String(255)),
+    sa.Column("mode", sa.String(16)),  # NULL, or one of model.host.Mode
+    sa.Column("mode_reason", sa.String(255)),
+    sa.Column("lost_at", _TIME),  # since when it is taken for down
+    sa.Column("fenced_at", _TIME),  # since when it may do nothing before it has cleaned up
+    sa.Column("removed_at", _TIME),
+    sa.Column("fence_after", sa.Float),  # seconds; NULL = its agent has no watchdog
+    sa.Column("pinnable", Json),  # CPUs that may be given to one container each
+    sa.Column("pinned", Json),  # those that are
+    sa.Column("cpus_pinned", sa.Integer, nullable=False, server_default="0"),
+    # Grows with every change but beats: who holds a copy sees which rows to read again.
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
 )
 
 services = sa.Table(
@@ -280,11 +295,17 @@ services = sa.Table(
     sa.Column("disabled_reason", sa.String(255)),
     sa.Column("forced_down", sa.Boolean(create_constraint=False), nullable=False),
     sa.Column("last_seen_up", _TIME),
+    sa.Column("lease_until", _TIME),  # without another beat it is down from then on
+    # When its agent last reached the database, whether or not its engine answered it.
+    sa.Column("contact_at", _TIME),
+    sa.Column("io_load", sa.Float),
+    sa.Column("epoch", sa.Integer),  # of the agent that may beat; NULL = look at the host first
     sa.Column("report_count", sa.Integer, nullable=False),
     sa.Column("availability_zone", sa.String(255), nullable=False),
     sa.Column("created_at", _TIME, nullable=False),
     sa.Column("updated_at", _TIME),
     sa.UniqueConstraint("host", "binary"),
+    sa.Index(None, "lease_until"),
 )
 
 claims = sa.Table(
@@ -295,7 +316,36 @@ claims = sa.Table(
     sa.Column("cpu", _CPU, nullable=False),
     sa.Column("memory", sa.Integer, nullable=False),
     sa.Column("disk", sa.Integer, nullable=False),
+    sa.Column("cpuset", Json),  # the CPUs that are its own
     sa.Index(None, "host"),
+)
+
+# One a group that containers were asked to be placed by. Whoever places a member holds its row meanwhile.
+placement_groups = sa.Table(
+    "placement_groups",
+    metadata,
+    sa.Column("project_id", sa.String(255), primary_key=True),
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("policy", sa.String(24), nullable=False),
+)
+
+# What a container's place depends on: a group, or another container. `kind`: model.placement.Tie.
+placement_ties = sa.Table(
+    "placement_ties",
+    metadata,
+    sa.Column("container_uuid", sa.String(36), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("target", sa.String(255), primary_key=True),  # a group's name, or a uuid
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Index(None, "target", "kind"),
+)
+
+# Which images were fetched on which host, to prefer it: a hint, for an image may have been removed since.
+host_images = sa.Table(
+    "host_images",
+    metadata,
+    sa.Column("image", sa.String(255), primary_key=True),
+    sa.Column("host", sa.String(255), primary_key=True),
 )
 
 networks = sa.Table(

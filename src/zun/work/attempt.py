@@ -16,10 +16,11 @@ from sqlalchemy.engine import Connection
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError, TimedOut
 from zun.model.lifecycle import Status
-from zun.model.operation import OUTLIVING, EventKind, Operation, OperationState
+from zun.model.operation import CONDUCTOR_QUEUE, OUTLIVING, EventKind, Operation, OperationState
 from zun.store import containers, operations
 from zun.store.errors import DatabaseError
-from zun.work.context import Env, NotYet, Recording, StepContext
+from zun.work import kinds
+from zun.work.context import ELSEWHERE, Env, NotYet, Recording, StepContext
 from zun.work.metrics import WorkMetrics
 from zun.work.steps import STEPS, Step
 from zun.work.subjects import SUBJECTS, Row
@@ -86,6 +87,8 @@ class Attempt:
         if operation.cancelling and operation.state is OperationState.RUNNING:
             return self._turn_round("A delete of the container took its place.")
         if operation.state is OperationState.UNDOING:
+            if self._is_to_be_placed_again():
+                return self._place_again()
             return self._undo_one(row) if operation.position else self._settle(row)
         if operation.position == len(operation.steps):
             return self._settle(row)
@@ -121,13 +124,13 @@ class Attempt:
             if self._deadline.cancelled():
                 # Nobody waits for it any more: superseded, or we stop. Not the step's fault: read it again.
                 return Outcome.FENCED, None
-            return self._failed(name, exc)
+            return self._failed(row, name, exc)
         except DatabaseError:
             self._timed(name, "unwritten", begun)
             raise
         except Exception as exc:
             self._timed(name, "defect", begun)
-            return self._failed(name, _opaque(exc, name))
+            return self._failed(row, name, _opaque(exc, name))
         self._timed(name, "done", begun)
         self._at("recorded", name)
         return written
@@ -192,7 +195,7 @@ class Attempt:
         for member, columns in members.items():
             containers.update(conn, member, self._env.clock(), **columns)
 
-    def _failed(self, name: str, error: DriverError) -> Written:
+    def _failed(self, row: Row, name: str, error: DriverError) -> Written:
         """Tries again later, or turns round."""
         operation, now = self._operation, self._env.clock()
         if error.retryable:
@@ -207,16 +210,16 @@ class Attempt:
             "%s of %s %s failed at %s: %s",
             operation.action, operation.resource, operation.container_uuid, name, error.public,
         )  # fmt: skip
-        return self._turn_round(error.public, failed=name)
+        return self._turn_round(error.public, failed=name, **self._refusal(row, error))
 
-    def _turn_round(self, why: str, *, failed: str | None = None) -> Written:
+    def _turn_round(self, why: str, *, failed: str | None = None, **changes: Any) -> Written:
         operation, now = self._operation, self._env.clock()
 
         def write(conn: Connection) -> Written:
             # The step it is at is undone too: whether its effect took place is not known.
             new = operations.change(
                 conn, operation, state=OperationState.UNDOING, position=operation.position + 1,
-                error=why, attempts=0,
+                error=why, attempts=0, **changes,
             )  # fmt: skip
             if new is None:
                 return Outcome.FENCED, None
@@ -293,6 +296,58 @@ class Attempt:
             return Outcome.STEPPED, new
 
         return self._env.db.run(write)
+
+    # ---- elsewhere
+
+    def _refusal(self, row: Row, error: DriverError) -> Mapping[str, Any]:
+        """What is changed of the operation if its host refused it, so that it is placed on another."""
+        operation = self._operation
+        host, asked = getattr(row, "host", None), getattr(row, "placement", None) or {}
+        refused = [*operation.outputs.get(ELSEWHERE, {}).get("refused", ()), host]
+        most = self._env.settings.scheduler.most_places
+        if not (error.elsewhere and self._place_step() in operation.outputs and host):
+            return {}
+        if asked.get("host"):
+            return {}  # it shall be there and nowhere else
+        if len(refused) >= most:
+            return {}
+        self._metrics.replaced.inc()
+        again = {"refused": refused, "why": error.public, "again": True}
+        return {"outputs": {**operation.outputs, ELSEWHERE: again}}
+
+    def _is_to_be_placed_again(self) -> bool:
+        operation = self._operation
+        again = operation.outputs.get(ELSEWHERE, {}).get("again", False)
+        step = self._place_step()
+        return (
+            bool(again) and step is not None and operation.position == operation.steps.index(step)
+        )
+
+    def _place_step(self) -> str | None:
+        return next((step for step in self._operation.steps if step in kinds.PLACES), None)
+
+    def _place_again(self) -> Written:
+        """All that was done on the host that refused is undone: the operation waits for a conductor once more."""
+        operation = self._operation
+        before = operation.steps[: operation.position]
+        outputs = {name: out for name, out in operation.outputs.items() if name in before}
+        outputs[ELSEWHERE] = {**operation.outputs[ELSEWHERE], "again": False}
+
+        def write(conn: Connection) -> Operation | None:
+            new = operations.change(
+                conn, operation, state=OperationState.PENDING, queue=CONDUCTOR_QUEUE, attempts=0,
+                outputs=outputs, error=None, claimed_by=None, claimed_until=None,
+            )  # fmt: skip
+            if new is not None:
+                detail = {"refused": list(outputs[ELSEWHERE]["refused"])}
+                operations.tell(conn, new, EventKind.PROGRESS, self._env.clock(), detail=detail)
+            return new
+
+        new = self._env.db.run(write)
+        if new is None:
+            return Outcome.FENCED, None
+        LOG.info("%s of %s is placed elsewhere", operation.action, operation.container_uuid)
+        return Outcome.MOVED, new
 
     # ---- the end
 

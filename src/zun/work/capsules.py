@@ -18,7 +18,7 @@ from zun.model.capsule import Capsule, finished, state_of
 from zun.model.container import Container
 from zun.model.lifecycle import Action, Observed, Status
 from zun.model.operation import OperationState
-from zun.store import capsules, containers, hosts, networks, removal
+from zun.store import capsules, claims, containers, networks, removal
 from zun.work import facts as seen
 from zun.work.context import StepContext
 
@@ -141,5 +141,5 @@ def _write(conn: Connection, ctx: StepContext, verdict: Verdict) -> Status:
 
 def forget(conn: Connection, uuid: str) -> None:
     """Gives back what the records hold for a capsule that has no row; its host's things are the reaper's."""
-    hosts.release(conn, uuid)
+    claims.release(conn, uuid)
     networks.release_ports(conn, uuid)

@@ -20,7 +20,12 @@ from zun.model.image import HostImage
 from zun.model.operation import Operation
 from zun.store.database import Database
 from zun.work.clock import Clock
+from zun.work.placement import Placement
+from zun.work.scheduler import SchedulerSettings
 from zun.work.secrets import Secrets
+
+#: Among an operation's outputs: which hosts have refused it, so that it is placed elsewhere.
+ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +42,10 @@ class WorkSettings:
     subnet_pool: Sequence[str] = ()
     sandbox_image: str = ""  # "" = the runtime's own
     init_seconds: float = 3600.0  # that an init container may take
+    scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
+    floating_cpus: Sequence[int] | None = (
+        None  # those of containers without CPUs of their own; None = all
+    )
 
 
 class KeyedLocks:
@@ -62,18 +71,28 @@ class Means:
     images: Mapping[str, ImageSource]  # by image driver name
     network: NetworkDriver
     volumes: VolumeDriver
+    # Whether the agent has been out of touch for so long that others may take what can be moved for theirs.
+    lapsed: Callable[[], bool] = lambda: False
     locks: KeyedLocks = field(default_factory=KeyedLocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Env:
-    """What every step may use; `means` and `secrets` are None where no host is (a conductor)."""
+    """What every step may use; `means` and `secrets` are None where no host is (a conductor).
+
+    `placement` is None where nothing is placed, or nobody minds that each placing reads all hosts.
+    """
 
     db: Database
     clock: Clock
     settings: WorkSettings
     means: Means | None = None
     secrets: Secrets | None = None
+    placement: Placement | None = None
+
+    def placing(self) -> Placement:
+        """What places containers."""
+        return self.placement or Placement(self.settings.scheduler, self.settings.down_after)
 
     def on_host(self) -> Means:
         """The drivers; only for steps that run on a host."""
@@ -118,6 +137,11 @@ class StepContext:
     def output(self, step: str) -> Mapping[str, Any]:
         """What an earlier step of this operation recorded; empty if it was not one of its steps."""
         return self.operation.outputs.get(step, {})
+
+    def refused_by(self) -> Sequence[str]:
+        """The hosts this operation shall not be placed on: those that refused it, and the one it is to leave."""
+        leaves = self.operation.params.get("leave")
+        return [*self.output(ELSEWHERE).get("refused", ()), *([leaves] if leaves else [])]
 
 
 Outputs = Mapping[str, Any]

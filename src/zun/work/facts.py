@@ -13,6 +13,8 @@ from zun.model.lifecycle import Observed, Status
 def columns(container: Container, status: Status, facts: Facts | None) -> Mapping[str, Any]:
     """The columns to set for a container that is now `status`, given what was seen (None = not looked)."""
     changes: dict[str, Any] = {"status": status}
+    if status is not Status.UNKNOWN:
+        changes["lost_status"] = None
     if facts is None or facts.observed is Observed.MISSING:
         return changes
     changes["exit_code"] = facts.exit_code

@@ -30,6 +30,8 @@ NETWORK_LEAVE = "network_leave"
 RUNTIME_COMMIT = "runtime_commit"
 COMMIT_RECORD = "commit_record"
 IMAGE_PUSH = "image_push"
+PORTS_LEAVE = "ports_leave"
+PORTS_STAND = "ports_stand"
 IMAGE_PULL = "image_pull"
 IMAGE_REMOVE = "image_remove"
 CAPSULE_PLACE = "capsule_place"
@@ -42,6 +44,11 @@ CAPSULE_RESTART = "capsule_restart"
 CAPSULE_REMOVE = "capsule_remove"
 SANDBOX_REMOVE = "sandbox_remove"
 
+_ANEW = (PLACE, PORTS_STAND, IMAGE, RUNTIME_CREATE, RUNTIME_START)
+
+#: The steps that choose a host.
+PLACES = (PLACE, CAPSULE_PLACE)
+
 _FIXED: Mapping[Action, Sequence[str]] = {
     Action.START: (RUNTIME_START,),
     Action.STOP: (RUNTIME_STOP,),
@@ -53,6 +60,8 @@ _FIXED: Mapping[Action, Sequence[str]] = {
     Action.RESIZE_CONTAINER: (RUNTIME_LIMITS, CLAIM),
     Action.NETWORK_ATTACH: (NETWORK_CONNECT,),
     Action.NETWORK_DETACH: (NETWORK_DISCONNECT, NETWORK_LEAVE),
+    Action.RECREATE: _ANEW,
+    Action.MOVE: (RUNTIME_STOP, RUNTIME_REMOVE, PORTS_LEAVE, *_ANEW),
     Action.IMAGE_PULL: (IMAGE_PULL,),
     Action.IMAGE_DELETE: (IMAGE_REMOVE,),
 }

@@ -7,6 +7,42 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 
 
+_MOMENTS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class DatabaseMetrics:
+    """A watcher of the database: see `zun.store.database.Watcher`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._writes = Histogram(
+            "zun_database_write_seconds", "Time a write transaction took, its commit included.",
+            registry=registry, buckets=_MOMENTS,
+        )  # fmt: skip
+        self._longest = Gauge(
+            "zun_database_longest_write_seconds", "The longest of them since the process started.",
+            registry=registry,
+        )  # fmt: skip
+        self._again = Counter(
+            "zun_database_tries_again",
+            "Write transactions begun anew, by why: Contended (a deadlock, a conflict), Unavailable, CommitUnknown.",
+            ["why"], registry=registry,
+        )  # fmt: skip
+        self._most = 0.0
+        for why in ("Contended", "Unavailable", "CommitUnknown"):
+            self._again.labels(why)
+
+    def wrote(self, seconds: float) -> None:
+        """A write transaction was committed."""
+        self._writes.observe(seconds)
+        if seconds > self._most:  # of two at once the longer may be lost; the histogram has both
+            self._most = seconds
+            self._longest.set(seconds)
+
+    def again(self, why: str) -> None:
+        """A write transaction is tried once more."""
+        self._again.labels(why).inc()
+
+
 class WorkMetrics:
     """Counters of one process, in `registry`."""
 
@@ -39,4 +75,31 @@ class WorkMetrics:
         self.leftovers = Counter(
             "zun_leftovers_removed", "Things of ours on the engine that no record knew of, by kind.",
             ["kind"], registry=registry,
+        )  # fmt: skip
+        self.rejections = Counter(
+            "zun_placement_rejections", "Hosts a filter turned away where no host fitted, by its words.",
+            ["filter"], registry=registry,
+        )  # fmt: skip
+        self.replaced = Counter(
+            "zun_placements_refused", "Containers placed anew because their host refused them.",
+            registry=registry,
+        )  # fmt: skip
+        self.hosts_lost = Counter(
+            "zun_hosts_lost", "Times a host fell silent and was taken for down.", registry=registry
+        )
+        self.hosts_fenced = Counter(
+            "zun_hosts_fenced", "Times a host was forbidden everything until it has cleaned up.",
+            registry=registry,
+        )  # fmt: skip
+        self.moves = Counter(
+            "zun_containers_moved", "Containers that were begun to be made anew on another host, by why.",
+            ["why"], registry=registry,
+        )  # fmt: skip
+        self.drift = Counter(
+            "zun_claims_drift", "Times what a host's row said is used was not the sum of its claims.",
+            ["resource"], registry=registry,
+        )  # fmt: skip
+        self.isolated = Counter(
+            "zun_containers_isolated", "Containers an agent stopped because it was out of touch for too long.",
+            registry=registry,
         )  # fmt: skip

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from zun.bus import Bus
 from zun.drivers.deadline import Deadline
 from zun.model.operation import CLAIMED, CLOSED, EventKind, Operation, OperationState
@@ -51,7 +53,10 @@ class RunnerSettings:
 
 
 class Runner:
-    """Works on one queue until stopped. `closed` is called after each operation that ended."""
+    """Works on one queue until stopped. `closed` is called after each operation that ended.
+
+    `may_claim` is asked in each transaction that takes an operation.
+    """
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class Runner:
         settings: RunnerSettings,
         metrics: WorkMetrics,
         closed: Callable[[Operation], None] = lambda operation: None,
+        may_claim: Callable[[Connection], bool] = lambda conn: True,
         checkpoint: Checkpoint = lambda name: None,
     ) -> None:
         self._queue = queue
@@ -72,6 +78,7 @@ class Runner:
         self._settings = settings
         self._metrics = metrics
         self._closed = closed
+        self._may_claim = may_claim
         self._checkpoint = checkpoint
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -117,6 +124,11 @@ class Runner:
         return ended
 
     @property
+    def epoch(self) -> int:
+        """Of the life it works for."""
+        return self._claimant.epoch
+
+    @property
     def alive(self) -> bool:
         """Whether the threads that take work are running."""
         return all(thread.is_alive() for thread in self._threads)
@@ -159,10 +171,15 @@ class Runner:
     def _claim(self, operation: Operation) -> None:
         until = self._env.clock() + timedelta(seconds=self._settings.lease)
         begun = operation.begun or self._env.means is not None
+
+        def claim(conn: Connection) -> Operation | None:
+            if not self._may_claim(conn):
+                return None
+            name, epoch = self._claimant.name, self._claimant.epoch
+            return operations.claim(conn, operation, name, epoch, until, begun)
+
         mine = self._env.db.run(
-            lambda conn: operations.claim(
-                conn, operation, self._claimant.name, self._claimant.epoch, until, begun
-            ),
+            claim,
             committed=lambda conn: self._ours(operations.get(conn, operation.uuid)),
         )
         if mine is None:

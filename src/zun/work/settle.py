@@ -11,7 +11,7 @@ from zun.drivers.runtime import Facts
 from zun.model import lifecycle
 from zun.model.lifecycle import Action, Status
 from zun.model.operation import OperationState
-from zun.store import containers, hosts, networks, removal
+from zun.store import claims, containers, networks, removal
 from zun.work import facts as seen
 from zun.work.context import StepContext
 
@@ -22,7 +22,7 @@ def look(ctx: StepContext) -> Facts | None:
     deleted = (
         ctx.operation.action is Action.DELETE and ctx.operation.state is OperationState.RUNNING
     )
-    if means is None or ctx.container.host is None or deleted:
+    if means is None or ctx.container.host != means.host or deleted:
         return None
     return means.runtime.inspect(ctx.container.uuid, ctx.deadline)
 
@@ -58,5 +58,5 @@ def failed(conn: Connection, ctx: StepContext, facts: Facts | None) -> Status:
 
 def forget(conn: Connection, uuid: str) -> None:
     """Gives back what the records hold for a container that has no row; its host's things are the reaper's."""
-    hosts.release(conn, uuid)
+    claims.release(conn, uuid)
     networks.release_ports(conn, uuid)

@@ -11,7 +11,7 @@ def list_all(call: Call) -> Answer:
     """GET /services: all of them, no paging."""
     call.authorize("zun-service:get_all")
     hosts, zone = call.services.hosts, call.settings.default_availability_zone
-    items = [views.service(row, up=hosts.is_up(row), default_zone=zone) for row in hosts.services()]
+    items = [views.service(row, up=up, default_zone=zone) for row, up in hosts.services()]
     return Answer(200, {"services": items})
 
 

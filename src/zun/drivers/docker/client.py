@@ -38,6 +38,9 @@ _BY_STATUS: Mapping[int, type[errors.DriverError]] = {
     501: errors.Unsupported,
 }
 
+#: The one trouble of an engine's own that asking again does not mend, and that it has no code for.
+_FULL = "no space left on device"
+
 _PATH = re.compile(r"(?<![\w/.$}>)])/[^\s\"':,()\[\]]+")
 _ID = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -49,7 +52,9 @@ def clean(text: str) -> str:
 
 def sorted_error(what: str, status: int | None, explanation: str) -> errors.DriverError:
     """The driver error for an engine's refusal; `what` names the call ("create the container")."""
-    if status is None or status >= 500:
+    if _FULL in explanation:
+        kind: type[errors.DriverError] = errors.Lacking
+    elif status is None or status >= 500:
         kind = _BY_STATUS.get(status or 500, errors.Unavailable)
     else:
         kind = _BY_STATUS.get(status, errors.Rejected)

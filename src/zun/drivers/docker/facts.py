@@ -66,12 +66,14 @@ def _words(value: Any) -> Sequence[str] | None:
 def from_inspect(uuid: str, raw: Mapping[str, Any]) -> Facts:
     """The facts of an inspect's answer."""
     state, config = raw["State"], raw["Config"]
+    labels = config.get("Labels") or {}
     seen = observed(state["Status"])
     return Facts(
         uuid=uuid,
         observed=seen,
         runtime_id=raw["Id"],
-        generation=(config.get("Labels") or {}).get(names.LABEL_GENERATION),
+        generation=labels.get(names.LABEL_GENERATION),
+        movable=names.LABEL_MOVABLE in labels,
         exit_code=state.get("ExitCode") if seen in _FINISHED else None,
         oom_killed=bool(state.get("OOMKilled")),
         error=why(state["Error"]) if state.get("Error") else None,
@@ -99,5 +101,6 @@ def from_list(row: Mapping[str, Any]) -> Facts:
         observed=observed(row["State"]),
         runtime_id=row["Id"],
         generation=labels.get(names.LABEL_GENERATION),
+        movable=names.LABEL_MOVABLE in labels,
         addresses=_addresses(row.get("NetworkSettings", {}).get("Networks")),
     )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zun.model.host import Inventory
+from zun.model.host import Inventory, NumaCell
 
 log = logging.getLogger(__name__)
 
 MIB = 1024**2
 GIB = 1024**3
 MOUNTS = Path("/proc/self/mountinfo")
+NODES = Path("/sys/devices/system/node")
 _ALWAYS = frozenset({"btrfs", "zfs", "devicemapper"})
 _QUOTA_OPTIONS = frozenset({"pquota", "prjquota"})
 
@@ -59,6 +60,31 @@ def _disk_total(root: str) -> int:
     return stat.f_blocks * stat.f_frsize // GIB
 
 
+def _cpus(text: str) -> list[int]:
+    """The CPUs of a list of the kernel's, such as "0-3,8"."""
+    ranges = (part.partition("-") for part in text.strip().split(",") if part)
+    return [cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)]
+
+
+def numa(cpus: int, nodes: Path = NODES) -> Sequence[NumaCell]:
+    """The cells of this machine; none where the kernel tells of none, or the engine is on another machine."""
+    cells = []
+    try:
+        for node in sorted(nodes.glob("node[0-9]*"), key=lambda path: int(path.name[4:])):
+            memory = (node / "meminfo").read_text().partition("MemTotal:")[2].split()
+            cells.append(
+                NumaCell(
+                    id=int(node.name[4:]),
+                    cpus=_cpus((node / "cpulist").read_text()),
+                    memory=int(memory[0]) // 1024,
+                )
+            )
+    except (OSError, ValueError, IndexError):
+        log.warning("the kernel's NUMA cells can't be read; they are not known")
+        return ()
+    return cells if sum(len(cell.cpus) for cell in cells) == cpus else ()
+
+
 def inventory(info: Mapping[str, Any]) -> Inventory:
     """The inventory from the answer of `docker info`."""
     pairs = (label.partition("=") for label in info.get("Labels") or ())
@@ -74,4 +100,5 @@ def inventory(info: Mapping[str, Any]) -> Inventory:
         runtimes=tuple(sorted(info.get("Runtimes") or ())),
         default_runtime=info.get("DefaultRuntime") or "runc",
         disk_quota_supported=disk_quota(info),
+        numa=numa(info["NCPU"]),
     )

@@ -24,6 +24,7 @@ def labels(plan: Plan) -> dict[str, str]:
         names.LABEL_PROJECT: plan.project_id,
         names.LABEL_GENERATION: plan.generation,
         names.LABEL_HOST: plan.host,
+        **({names.LABEL_MOVABLE: "1"} if plan.movable else {}),
     }
 
 
@@ -63,6 +64,8 @@ def _limits(plan: Plan) -> dict[str, Any]:
         limits |= cpu_limit(plan.cpu, plan.cpu_shares)
     if plan.memory:
         limits |= memory_limit(plan.memory)
+    if plan.cpuset:
+        limits["CpusetCpus"] = ",".join(str(cpu) for cpu in plan.cpuset)
     if plan.pids_limit:
         limits["PidsLimit"] = plan.pids_limit
     if plan.disk:

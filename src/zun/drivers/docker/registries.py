@@ -17,8 +17,9 @@ HUB_ADDRESS = "https://index.docker.io/v1/"
 #: What engines and registries say, in lower case, in the order it is looked for. There is no code: the engine gives one
 #: status (404 or 500) or none (within a transfer) and the registry's words. Read here and nowhere else.
 _WORDS: Sequence[tuple[str, type[errors.DriverError]]] = (
+    ("no space left on device", errors.Lacking),
     ("toomanyrequests", errors.Unavailable),
-    ("no matching manifest", errors.Rejected),
+    ("no matching manifest", errors.Lacking),
     (
         "does not exist or may require",
         errors.NotFound,
@@ -47,6 +48,8 @@ def refused(
         return error
     if kind is errors.NotFound and verb == "pull":
         return kind(f"there is no image {reference}, or it is private")
+    if kind is errors.Lacking:
+        return kind(f"this host can't {verb} the image {reference}: {clean(text)}")
     if kind in (errors.Rejected, errors.NotFound):
         return errors.Rejected(f"the registry refuses the image {reference}: {clean(text)}")
     return errors.Unavailable(f"cannot {verb} the image {reference}: {clean(text)}")

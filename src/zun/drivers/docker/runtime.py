@@ -107,8 +107,11 @@ class DockerRuntime(DockerStreams):
                 raise
             except errors.Rejected as e:
                 # Of a sandbox that is gone the engine says so as if the request were wrong.
-                gone = plan.sandbox and self._inspect(plan.sandbox, deadline) is None
-                raise errors.NotFound(e.public) if gone else e from e.__cause__
+                if plan.sandbox and self._inspect(runtime_name(plan.sandbox), deadline) is None:
+                    raise errors.NotFound(e.public) from e.__cause__
+                if plan.runtime and plan.runtime not in self.capabilities().runtimes:
+                    raise errors.Lacking(f"this host has no runtime {plan.runtime!r}") from e
+                raise
             facts = self._attach_rest(plan, deadline)
             if facts.observed is not Observed.MISSING:
                 return facts

@@ -49,6 +49,7 @@ class Box:
             observed=self.observed,
             runtime_id=self.runtime_id,
             generation=plan.generation,
+            movable=plan.movable,
             exit_code=self.exit_code if self.observed in (Observed.EXITED, Observed.DEAD) else None,
             oom_killed=self.oom_killed,
             error=self.error,

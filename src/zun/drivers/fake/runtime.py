@@ -143,6 +143,15 @@ class FakeRuntime(Streams):
         with self._lock:
             return self._boxes[uuid].plan
 
+    def is_up(self, uuid: str) -> bool:
+        """Whether the container is there and runs."""
+        with self._lock:
+            return uuid in self._boxes and self._boxes[uuid].observed in _UP
+
+    def reopen(self) -> None:
+        """Once more fit for `events`, after a `close`: the engine outlives who watches it."""
+        self._closed.clear()
+
     def uuids(self) -> Sequence[str]:
         """All there is."""
         with self._lock:
@@ -323,7 +332,7 @@ class FakeRuntime(Streams):
         if any(key.startswith(OURS) for key in plan.labels):
             raise errors.Rejected(f"labels that begin with {OURS} are the service's own")
         if plan.runtime and plan.runtime not in self._capabilities.runtimes:
-            raise errors.Rejected(f"there is no runtime {plan.runtime}")
+            raise errors.Lacking(f"there is no runtime {plan.runtime}")
         if plan.disk and not self._capabilities.disk_quota:
             raise errors.Unsupported("this runtime cannot limit a container's disk")
 

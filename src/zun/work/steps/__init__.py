@@ -62,6 +62,8 @@ STEPS: Mapping[str, Step] = {
     kinds.RUNTIME_SIGNAL: Step(do=runtime.signal),
     kinds.RUNTIME_REMOVE: Step(do=runtime.remove),
     kinds.PORTS_RELEASE: Step(do=ports.release),
+    kinds.PORTS_LEAVE: Step(do=ports.leave),
+    kinds.PORTS_STAND: Step(do=ports.stand_here, undo=ports.leave_again),
     kinds.FILES_RELEASE: Step(do=files.release),
     kinds.RUNTIME_LIMITS: Step(do=limits.change, undo=limits.change_back, undo_in=limits.give_back),
     kinds.CLAIM: Step(do_in=limits.record),

@@ -58,6 +58,7 @@ def place(conn: Connection, ctx: StepContext) -> Recording:
         availability_zone=capsule.availability_zone,
         one_cpu=max(member.cpu for member in mine),
         one_memory=max(member.memory for member in mine),
+        excluded=ctx.refused_by(),
     )
     default = ctx.env.settings.default_disk * len(mine)
     hostname, disk = places.take(conn, ctx, request, default)

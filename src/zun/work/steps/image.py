@@ -28,6 +28,7 @@ def ensure(ctx: StepContext) -> Recording:
     image = None if policy is PullPolicy.ALWAYS else _own(ctx, source, reference)
     if image is None:
         image = source.ensure(reference, policy, who, ctx.progress, ctx.deadline)
+    _remember(ctx)
     return Recording(
         outputs={"ref": image.runtime_ref},
         container={
@@ -36,6 +37,16 @@ def ensure(ctx: StepContext) -> Recording:
             "image_entrypoint": image.entrypoint,
         },
     )
+
+
+def _remember(ctx: StepContext) -> None:
+    """Lets the scheduler know that this host has the image; no matter if that is lost."""
+    image, host = ctx.container.image, ctx.env.on_host().host
+    with ctx.env.db.read() as conn:
+        known = images.is_fetched(conn, image, host)
+    if not known:
+        with ctx.env.db.write(durable=False) as conn:
+            images.fetched(conn, image, host)
 
 
 def _what_and_who(ctx: StepContext, source: ImageSource) -> tuple[Reference, Credentials | None]:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from zun.drivers.errors import Rejected, Unsupported
 from zun.drivers.runtime import CanUpdate, Limits
 from zun.model.quota import resized
-from zun.store import hosts, quotas
+from zun.store import claims, quotas
 from zun.work.context import Recording, StepContext
 
 
@@ -62,6 +62,6 @@ def give_back(conn: Connection, ctx: StepContext) -> Mapping[str, Any]:
 
 
 def _claim(conn: Connection, ctx: StepContext, cpu: float, memory: int) -> None:
-    held = hosts.held_by(conn, ctx.container.uuid)
+    held = claims.held_by(conn, ctx.container.uuid)
     if held is not None:
-        hosts.reclaim(conn, replace(held, cpu=cpu, memory=memory))
+        claims.reclaim(conn, replace(held, cpu=cpu, memory=memory))

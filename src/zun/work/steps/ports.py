@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from zun.drivers.errors import Conflict, DriverError, Rejected
+from zun.drivers.errors import Conflict, DriverError, Lacking, Rejected
 from zun.drivers.network import NetworkSpec, PortSpec
 from zun.model.names import subnet_uuid
 from zun.model.network import Network, Port
+from zun.model.operation import CONDUCTOR_QUEUE
 from zun.store import networks
 from zun.work.context import Env, Recording, StepContext
 
@@ -131,6 +132,44 @@ def stand_again(ctx: StepContext) -> None:
             with means.locks.of(ctx.owner.project_id):
                 means.network.forget(network.uuid)
                 means.network.ensure_network(_spec(network), ctx.deadline)
+
+
+def stand_here(ctx: StepContext) -> Recording:
+    """Makes the networks of a container that comes from another host stand on this one; its ports stay its own.
+
+    Its address stays too, unless this host refuses the subnet and nobody else has an address in it.
+    """
+    with ctx.env.db.read() as conn:
+        mine = networks.ports_of(conn, ctx.container.uuid)
+    with ctx.env.on_host().locks.of(ctx.container.project_id):
+        for port in mine:
+            try:
+                stand(ctx, port.network_uuid, None)
+            except Conflict as exc:
+                raise Lacking(exc.public) from exc
+    with ctx.env.db.read() as conn:
+        return Recording(container=shown(conn, ctx.container.uuid))
+
+
+def leave_again(ctx: StepContext) -> None:
+    """Takes back what the container needed of this host: networks that nobody else here needs. Its ports stay."""
+    env, means = ctx.env, ctx.env.on_host()
+    with env.db.read() as conn:
+        mine = networks.ports_of(conn, ctx.container.uuid)
+    for port in mine:
+        with means.locks.of(ctx.container.project_id):
+            with env.db.read() as conn:
+                shared = networks.others_on_host(
+                    conn, port.network_uuid, ctx.container.uuid, means.host
+                )
+            if not shared:
+                _remove(ctx, port.network_uuid)
+
+
+def leave(ctx: StepContext) -> Recording:
+    """The same, as a step of a move: what follows is a conductor's, and another host's."""
+    leave_again(ctx)
+    return Recording(queue=CONDUCTOR_QUEUE)
 
 
 def disconnect(ctx: StepContext) -> None:

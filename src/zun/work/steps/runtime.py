@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from zun.drivers.errors import Conflict, NotFound, Unsupported
+from zun.drivers.errors import Conflict, NotFound, Unavailable, Unsupported
 from zun.drivers.runtime import CanPause, CanSignal, HealthCheck, Plan
-from zun.model.container import Container
+from zun.model.container import STARTED_AGAIN, Container
 from zun.model.lifecycle import Observed
+from zun.store import claims
 from zun.work import kinds
 from zun.work.context import Recording, StepContext
 from zun.work.steps import ports
@@ -48,19 +50,40 @@ def plan_of(ctx: StepContext, image: str) -> Plan:
         tty=container.tty,
         cpu=container.cpu,
         cpu_shares=settings.cpu_shares,
+        cpuset=_cpuset(ctx),
         memory=container.memory,
         disk=container.disk or None,
         pids_limit=settings.pids_limit,
         no_new_privileges=settings.no_new_privileges,
         privileged=container.privileged,
         runtime=container.runtime or settings.default_runtime,
-        restart_policy=policy.get("Name", "no"),
+        restart_policy=_restart_policy(container),
+        movable=bool(container.movable),
         restart_retries=int(policy.get("MaximumRetryCount") or 0),
         exposed_ports=container.exposed_ports or (),
         healthcheck=_healthcheck(container),
         mounts=[means.volumes.mount_spec(m) for m in container.mounts or ()],
         attachments=means.network.plan(ports.port_specs(ctx.env, container.uuid)),
     )
+
+
+def _cpuset(ctx: StepContext) -> Sequence[int]:
+    """The CPUs that are its own, else those that are nobody's."""
+    with ctx.env.db.read() as conn:
+        claim = claims.held_by(conn, ctx.container.uuid)
+    if claim is not None and claim.cpuset:
+        return claim.cpuset
+    return ctx.env.settings.floating_cpus or ()
+
+
+def _restart_policy(container: Container) -> str:
+    """The engine's part of the policy.
+
+    An engine starts "always" ones when its host starts, before anybody can tell it that they are another host's
+    by now. So it gets the policy that it follows only while it runs; the rest the observer does.
+    """
+    wanted = str((container.restart_policy or {}).get("Name", "no"))
+    return "on-failure" if container.movable and wanted in STARTED_AGAIN else wanted
 
 
 def _healthcheck(container: Container) -> HealthCheck | None:
@@ -99,6 +122,8 @@ def start(ctx: StepContext) -> Recording:
     runtime = ctx.env.on_host().runtime
     if ctx.operation.attempts and _was_started(ctx):
         return Recording()
+    if ctx.container.movable and ctx.env.on_host().lapsed():
+        raise Unavailable("The host is out of touch; others may take its containers for theirs.")
     meant = _meant(ctx)
     try:
         runtime.start(ctx.container.uuid, ctx.deadline, runtime_id=meant)

@@ -1,0 +1,211 @@
+"""Placing at work: a copy of the hosts to choose from, and the claim that decides.
+
+The copy may be old. That costs a claim that is refused, never a wrong one: the claim is a conditional update, and
+before anybody is told that no host fits, the copy is brought up to date.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from zun.drivers.errors import Rejected, Unavailable
+from zun.model.host import Claim, Host, Life
+from zun.store import claims, hosts, images, standing
+from zun.work.metrics import WorkMetrics
+from zun.work.scheduler import Choice, PlaceRequest, SchedulerSettings, World, choose
+from zun.work.scheduler.cpus import pick
+
+#: Claims tried of one choice. More are refused only where others take all at the same moment.
+_TRIES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """The hosts as they were at `taken` (monotonic), by name; when each was heard of; by image, which have it."""
+
+    taken: float
+    hosts: dict[str, Host]
+    beats: Mapping[str, Life]
+    having: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+class NoneFits(Rejected):
+    """No host fits; `choice` says why."""
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        super().__init__(f"There are not enough hosts available ({choice.explain()}).")
+
+
+class Placement:
+    """Of one process; safe from several threads. `fresh_for`: seconds for which a copy is good enough to start with."""
+
+    def __init__(
+        self,
+        settings: SchedulerSettings,
+        down_after: timedelta,
+        metrics: WorkMetrics | None = None,
+        fresh_for: float = 2.0,
+    ) -> None:
+        self._settings = settings
+        self._down_after = down_after
+        self._metrics = metrics
+        self._fresh_for = fresh_for
+        self._lock = threading.Lock()
+        self._copy = _Copy(taken=-1e9, hosts={}, beats={})
+
+    # ---- choosing and claiming
+
+    def take(
+        self,
+        conn: Connection,
+        request: PlaceRequest,
+        wanted: Callable[[Host], Claim],
+        local: datetime,
+    ) -> tuple[Host, Claim]:
+        """Claims resources of the best host that fits; it and the claim. `wanted`: what would be claimed of a host.
+
+        Raises NoneFits with what each filter said, Unavailable where others are faster all the time.
+        """
+        began = time.monotonic()
+        now = standing.now(conn, local)
+        refused: dict[str, int] = {}  # by which revision of each
+        for choice in self._choices(conn, request, now, began):
+            for host in choice.hosts[:_TRIES]:
+                if refused.get(host.hostname) == host.revision:
+                    continue
+                claim = self._claim(conn, host, request, wanted, now)
+                if claim is not None:
+                    return host, claim
+                refused[host.hostname] = host.revision
+        self._count(choice)
+        if choice.hosts:
+            raise Unavailable("The hosts that fit are taken by others at this moment.")
+        raise NoneFits(choice)
+
+    def could(self, conn: Connection, request: PlaceRequest, local: datetime) -> Choice:
+        """What would be chosen now; nothing is claimed."""
+        now = standing.now(conn, local)
+        copy = self._refreshed(conn, time.monotonic())
+        return self._choose(conn, copy, request, list(copy.hosts.values()), now)
+
+    def _choices(
+        self, conn: Connection, request: PlaceRequest, now: datetime, began: float
+    ) -> Iterator[Choice]:
+        """Of a few hosts, of all, of all as they are now: each only where the one before gave none."""
+        copy = self._refreshed(conn, began - self._fresh_for)
+        few = self._few(copy, request)
+        if len(few) < len(copy.hosts):
+            yield self._choose(conn, copy, request, few, now)
+        yield self._choose(conn, copy, request, list(copy.hosts.values()), now)
+        copy = self._refreshed(conn, began)
+        yield self._choose(conn, copy, request, list(copy.hosts.values()), now)
+
+    def _few(self, copy: _Copy, request: PlaceRequest) -> Sequence[Host]:
+        near = request.neighbours.near
+        names = {request.host} if request.host is not None else near
+        if names is not None:
+            return [copy.hosts[name] for name in names if name in copy.hosts]
+        every = list(copy.hosts.values())
+        # At random, so that conductors do not run after the same host.
+        sample = self._settings.sample
+        return random.sample(every, sample) if len(every) > sample else every
+
+    def _choose(
+        self,
+        conn: Connection,
+        copy: _Copy,
+        request: PlaceRequest,
+        among: Sequence[Host],
+        now: datetime,
+    ) -> Choice:
+        having: frozenset[str] = frozenset()
+        if request.image and self._settings.image_weight:
+            if request.image not in copy.having:
+                copy.having[request.image] = images.hosts_with(conn, request.image)
+            having = copy.having[request.image]
+        world = World(
+            now=now, down_after=self._down_after, settings=self._settings, beats=copy.beats,
+            having=having,
+        )  # fmt: skip
+        return choose(request, among, world)
+
+    def _claim(
+        self,
+        conn: Connection,
+        host: Host,
+        request: PlaceRequest,
+        wanted: Callable[[Host], Claim],
+        now: datetime,
+    ) -> Claim | None:
+        claim = wanted(host)
+        if request.cpu_policy == "dedicated":
+            cpuset = pick(round(request.cpu), host.free_cpus, host.inventory.numa)
+            if cpuset is None:
+                return None
+            claim = replace(claim, cpuset=list(cpuset))
+        taken = claims.claim(
+            conn, claim, seen_after=now - self._down_after, pinned=list(host.pinned or ())
+        )
+        self._remember(host, claim if taken else None)
+        return claim if taken else None
+
+    def _count(self, choice: Choice) -> None:
+        if self._metrics is not None:
+            for words, number in choice.rejected.items():
+                self._metrics.rejections.labels(words).inc(number)
+
+    # ---- the copy
+
+    def _remember(self, host: Host, claim: Claim | None) -> None:
+        """What was claimed here shows at once; of a host that refused, the row is read again."""
+        if claim is None:
+            changed = replace(host, revision=-1)
+        else:
+            pinned = sorted({*(host.pinned or ()), *(claim.cpuset or ())})
+            changed = replace(
+                host,
+                cpu_used=host.cpu_used + claim.cpu,
+                mem_used=host.mem_used + claim.memory,
+                disk_used=host.disk_used + claim.disk,
+                total_containers=host.total_containers + 1,
+                pinned=pinned or None,
+                cpus_pinned=len(pinned),
+                revision=host.revision + 1,
+            )
+        with self._lock:
+            if host.hostname in self._copy.hosts:
+                self._copy.hosts[host.hostname] = changed
+
+    def _refreshed(self, conn: Connection, not_before: float) -> _Copy:
+        """A copy taken at `not_before` (monotonic) or later."""
+        copy = self._copy
+        if copy.taken >= not_before:
+            return copy
+        with self._lock:
+            if self._copy.taken < not_before:
+                self._copy = _read(conn, self._copy)
+            return self._copy
+
+
+def _read(conn: Connection, old: _Copy) -> _Copy:
+    """The hosts as they are now; only the rows that have changed since are read."""
+    taken = time.monotonic()
+    known = {host.id: host for host in old.hosts.values()}
+    revisions = hosts.revisions(conn)
+    stale = [
+        ident
+        for ident, revision in revisions
+        if ident not in known or known[ident].revision != revision
+    ]
+    fresh = {host.id: host for host in hosts.by_ids(conn, stale)}
+    there = (fresh.get(ident) or known.get(ident) for ident, _ in revisions)
+    by_name = {host.hostname: host for host in there if host is not None}
+    return _Copy(taken, by_name, hosts.signs_of_life(conn))

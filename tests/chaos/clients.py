@@ -1,0 +1,179 @@
+"""Users who create, look, run commands, stop, start, pause and delete while everything around them breaks."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from tests.support.verdict import Promise
+
+#: Seconds a client waits for an answer. Whoever waits longer has got none, and nobody knows what became of it.
+ANSWER = 30.0
+#: Runs until it is told to end, and then ends at once.
+FOREVER = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 100 & wait $!; done"]
+#: Statuses a request may be refused with while things break: 500 is never among them.
+REFUSED = frozenset({404, 409, 503, 504})
+_MOST = 5
+_IMAGE = "busybox"
+_VERSION = "container 1.43"
+_VERBS: Mapping[str, Sequence[str]] = {
+    "Running": ("exec", "exec", "logs", "stop", "pause", "kill", "reboot", "delete"),
+    "Stopped": ("start", "start", "delete"),
+    "Created": ("start", "delete"),
+    "Paused": ("unpause",),
+    "Error": ("delete",),
+}
+_QUERIES = {
+    "stop": "?timeout=10",
+    "reboot": "?timeout=10",
+    "kill": "?signal=SIGKILL",
+}
+
+
+@dataclass
+class Answer:
+    """What came back; `status` None: nothing did."""
+
+    status: int | None
+    body: Any = None
+    request_id: str = ""
+
+
+class Api:
+    """Any of several addresses of the same API, with the headers that say who asks."""
+
+    def __init__(self, urls: Sequence[str], headers: Callable[[], Mapping[str, str]]) -> None:
+        self._urls = urls
+        self._headers = headers
+
+    def ask(self, method: str, path: str, body: Any = None, which: int = 0, **more: str) -> Answer:
+        """One request to the address `which`; it is never asked again by itself."""
+        url = urlsplit(self._urls[which % len(self._urls)])
+        door = http.client.HTTPConnection(url.hostname or "", url.port, timeout=ANSWER)
+        sent = {"OpenStack-API-Version": _VERSION, "Content-Type": "application/json"}
+        try:
+            sent |= self._headers() | {k.replace("_", "-"): v for k, v in more.items()}
+            data = None if body is None else json.dumps(body)
+            door.request(method, f"{url.path}{path}", body=data, headers=sent)
+            answer = door.getresponse()
+            raw = answer.read()
+        except (OSError, http.client.HTTPException):
+            return Answer(None)
+        finally:
+            door.close()
+        found = (
+            json.loads(raw) if raw and "json" in answer.headers.get("Content-Type", "") else None
+        )
+        again = "Idempotency-Replayed" in answer.headers
+        ident = "" if again else answer.headers.get("X-Openstack-Request-Id", "")
+        return Answer(answer.status, found, ident)
+
+
+class Client:
+    """One user at work until told to stop. It remembers what it was promised, and what it was told that may not be."""
+
+    def __init__(self, number: int, api: Api, seed: int, stopping: threading.Event) -> None:
+        self.promises: list[Promise] = []
+        self.wrong: list[str] = []
+        self.done = 0
+        self._number = number
+        self._api = api
+        self._dice = Random(seed)
+        self._stopping = stopping
+        self._mine: list[str] = []
+        self._made = 0
+        self.thread = threading.Thread(target=self._work, name=f"client-{number}")
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            if self._dice.random() < 1 - len(self._mine) / _MOST:
+                self._create()
+            else:
+                self._act(self._dice.choice(self._mine))
+            # Thinking; and a service that is away is not asked a thousand times.
+            self._stopping.wait(self._dice.uniform(0.05, 0.4))
+
+    def _create(self) -> None:
+        self._made += 1
+        name = f"chaos-{self._number}-{self._made}"
+        run = self._dice.random() < 0.85
+        body = {"name": name, "image": _IMAGE, "command": FOREVER, "cpu": 0.1, "memory": 16}  # fmt: skip
+        # A client that got no answer asks again with the same key: that must not make a second one.
+        for _ in range(3):
+            where = self._dice.randrange(8)
+            answer = self._api.ask(
+                "POST",
+                f"/containers?run={str(run).lower()}",
+                body,
+                where,
+                Idempotency_Key=f"{name}-key",
+            )
+            self._remember("create", answer, name=name)
+            if answer.status == 202:
+                self._mine.append(answer.body["uuid"])
+                return
+            if answer.status is not None or self._stopping.wait(0.5):
+                return
+
+    def _act(self, uuid: str) -> None:
+        shown = self._api.ask("GET", f"/containers/{uuid}", which=self._dice.randrange(8))
+        if shown.status == 404:
+            self._mine.remove(uuid)
+            return
+        self._remember("show", shown)
+        if shown.status != 200 or shown.body["task_state"]:
+            return
+        verbs = _VERBS.get(shown.body["status"])
+        if verbs:
+            self._do(uuid, self._dice.choice(verbs))
+
+    def _do(self, uuid: str, verb: str) -> None:
+        where = self._dice.randrange(8)
+        if verb == "exec":
+            word = f"{self._number}-{self.done}"
+            command = quote(f"echo {word}")
+            answer = self._api.ask(
+                "POST", f"/containers/{uuid}/execute?command={command}&run=true", which=where
+            )
+            self._remember("execute", answer)
+            # An engine that could not run it says so, as a shell does: with 126.
+            if (
+                answer.status == 200
+                and answer.body["exit_code"] == 0
+                and word not in answer.body["output"]
+            ):
+                self.wrong.append(f"echo {word} in {uuid} was answered with {answer.body}")
+        elif verb == "logs":
+            self._remember("logs", self._api.ask("GET", f"/containers/{uuid}/logs", which=where))
+        elif verb == "delete":
+            answer = self._api.ask("DELETE", f"/containers/{uuid}?stop=true", which=where)
+            self._remember("delete", answer, uuid)
+        else:
+            query = _QUERIES.get(verb, "")
+            answer = self._api.ask("POST", f"/containers/{uuid}/{verb}{query}", which=where)
+            self._remember(verb, answer, uuid)
+
+    def _remember(self, action: str, answer: Answer, uuid: str = "", name: str = "") -> None:
+        self.done += answer.status in (200, 202, 204)
+        if action in ("show", "execute", "logs"):
+            accepted = answer.status in (None, 200)
+        else:
+            accepted = answer.status in (None, 202, 204)
+            made = answer.body["uuid"] if answer.status == 202 and action == "create" else uuid
+            self.promises.append(
+                Promise(
+                    action=action,
+                    status=answer.status,
+                    uuid=made,
+                    request_id=answer.request_id,
+                    name=name,
+                )
+            )
+        if not accepted and answer.status not in REFUSED:
+            self.wrong.append(f"{action} {uuid}: {answer.status} {answer.body}")

@@ -1,0 +1,55 @@
+"""Chaos: everything that can break does, while clients work. Afterwards every promise must have been kept.
+
+The seed is printed; ZUN_CHAOS_SEED gives one, ZUN_CHAOS_MINUTES how long (`./run-tests --chaos MINUTES`). The blows and
+what clients wish for are the same for the same seed; when exactly each happens is the machine's.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+from tests.chaos.clients import Api
+from tests.chaos.run import at_rest, chaos
+from tests.chaos.site import site_of
+from tests.support.cluster import Cluster
+from tests.support.gather import as_text
+from tests.support.house import eventually
+from tests.support.verdict import complaints
+
+pytestmark = pytest.mark.engine
+
+MINUTES = float(os.environ.get("ZUN_CHAOS_MINUTES") or 1)
+SEED = int(os.environ.get("ZUN_CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
+
+
+def test_every_promise_is_kept(cluster: Cluster) -> None:
+    print(f"chaos: seed {SEED}, {MINUTES:g} minutes; again: ZUN_CHAOS_SEED={SEED}")
+    site = site_of(cluster)
+    report = chaos(site, SEED, 60 * MINUTES)
+    print(report)
+    assert report.wrong == [], f"{report}\n{as_text(report.seen)}"
+    # It was a storm, and something was done in it.
+    assert len(report.blows) >= 3
+    assert report.accepted >= 5
+
+    # All of it can be removed, and then nothing at all is left.
+    for uuid, status in report.seen.api.items():
+        remove(Api(site.apis, site.admin), uuid, status)
+    seen, found = at_rest(
+        site, lambda now: [*complaints(now), *(f"there is {r}" for r in now.rows)]
+    )
+    assert found == []
+    assert (seen.boxes, seen.claims, seen.engine_networks) == ([], [], [])
+
+
+def remove(api: Api, uuid: str, status: str) -> None:
+    """Has a container removed, whatever it is."""
+    if status == "Paused":
+        assert api.ask("POST", f"/containers/{uuid}/unpause").status == 202
+        eventually(
+            lambda: api.ask("GET", f"/containers/{uuid}").body["status"] == "Running", "it goes on"
+        )
+    answer = api.ask("DELETE", f"/containers/{uuid}?force=true&all_projects=true")
+    assert answer.status == 204, answer

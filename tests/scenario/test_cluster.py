@@ -1,0 +1,216 @@
+"""A cluster on one machine through the official client: placed, reached, removed on every host; and it goes whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docker import APIClient
+from tests.support import images
+from tests.support.cluster import HOSTS, Cluster, User, workbench
+from tests.support.house import eventually
+
+pytestmark = pytest.mark.engine
+
+SCRIPT = "trap 'exit 0' TERM; echo I am $(hostname); while :; do sleep 100 & wait $!; done"
+
+
+@pytest.fixture(scope="module")
+def user(cluster: Cluster) -> Iterator[User]:
+    """A member of the first project."""
+    made = User(cluster)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def admin(cluster: Cluster) -> Iterator[User]:
+    """An administrator."""
+    made = User(cluster, "zun-cluster-admin")
+    yield made
+    made.close()
+
+
+def _run(user: User, name: str, *options: str) -> dict[str, Any]:
+    small = ["--cpu", "0.1", "--memory", "32"]
+    words = ["--name", name, *small, *options, "busybox", "sh", "-c", SCRIPT]
+    made: dict[str, Any] = user.json("run", *words)
+    return made
+
+
+def _refused(user: User, name: str, *options: str) -> str:
+    ended = user.run("run", "--name", name, *options, "busybox")
+    assert ended.code != 0
+    return ended.err
+
+
+def test_containers_are_spread_and_reached_on_every_host(
+    cluster: Cluster, user: User, admin: User
+) -> None:
+    names = [f"spread-{number}" for number in range(2 * HOSTS)]
+    uuids = [_run(user, name)["uuid"] for name in names]
+    for name in names:
+        user.until(name, "Running")
+    hosts = {
+        name: admin.json("show", uuid)["host"] for name, uuid in zip(names, uuids, strict=True)
+    }
+    assert Counter(hosts.values()) == dict.fromkeys(cluster.hosts, 2)
+
+    for name, uuid in zip(names, uuids, strict=True):
+        with cluster.engine(hosts[name]) as engine:
+            assert engine.inspect_container(f"zun-{uuid}")["State"]["Running"]
+        assert user.text("exec", name, "echo", f"hello {name}").strip() == f"hello {name}"
+        eventually(lambda n=name: "I am" in user.text("logs", n), f"{name} has spoken")
+    shown = {host["hostname"]: host for host in admin.json("host list")}
+    assert sorted(shown) == cluster.hosts
+
+    for name in names:
+        user.text("delete", "--stop", name)
+    for name in names:
+        user.gone(name)
+    for host in cluster.hosts:
+        with cluster.engine(host) as engine:
+            assert engine.containers(all=True) == []
+
+
+def test_a_host_can_be_chosen(cluster: Cluster, user: User, admin: User) -> None:
+    wanted = cluster.hosts[-1]
+    assert "does not allow" in _refused(user, "chosen", "--host", wanted)
+    _run(admin, "chosen", "--host", wanted)
+    assert admin.until("chosen", "Running")["host"] == wanted
+    user.text("stop", "chosen")
+    user.until("chosen", "Stopped")
+    user.text("start", "chosen")
+    user.until("chosen", "Running")
+    user.text("delete", "--stop", "chosen")
+    user.gone("chosen")
+
+
+def test_projects_and_roles(cluster: Cluster, user: User) -> None:
+    _run(user, "private")
+    user.until("private", "Running")
+    for cloud, sees, may in (
+        ("zun-cluster-demo-reader", True, False),
+        ("zun-cluster-alt-member", False, True),
+    ):
+        other = User(cluster, cloud)
+        try:
+            assert (other.run("show", "private").code == 0) is sees
+            made = other.run(
+                "create", "--cpu", "0.1", "--memory", "32", "--name", "theirs", "busybox"
+            )
+            assert (made.code == 0) is may, made
+            if may:
+                other.until("theirs", "Created")
+                other.text("delete", "theirs")
+                other.gone("theirs")
+        finally:
+            other.close()
+    user.text("delete", "--stop", "private")
+    user.gone("private")
+
+
+def test_one_api_one_conductor_and_a_compute_may_die(cluster: Cluster, admin: User) -> None:
+    parts = cluster.parts
+    _run(admin, "there", "--host", "host-2")
+    admin.until("there", "Running")
+    for name in ("compute-host-2", "api-2", "conductor-1"):
+        assert parts.member(name).kill()
+    # Accepted while nobody is there to do it: it is done when somebody is.
+    admin.text("stop", "there")
+    _run(admin, "elsewhere", "--host", "host-1")
+    admin.until("elsewhere", "Running")
+    assert "does not run" in cluster.command("status", check=False)
+
+    cluster.command("up")
+    admin.until("there", "Stopped")
+    for name in ("there", "elsewhere"):
+        admin.text("delete", "--stop", name)
+        admin.gone(name)
+
+
+def test_a_host_that_is_silent(cluster: Cluster, user: User, admin: User) -> None:
+    """Its containers are Unknown, with a reason; when it comes back they are what they were."""
+    _run(admin, "silent", "--host", "host-3")
+    uuid = admin.until("silent", "Running")["uuid"]
+    with cluster.engine("host-3") as engine:
+        before = engine.inspect_container(f"zun-{uuid}")["State"]["StartedAt"]
+    cluster.command("kill", "compute-host-3")
+    shown = admin.until("silent", "Unknown")
+    assert "host-3" in shown["status_reason"]
+    down = {s["Host"]: s["State"] for s in admin.json("service list")}
+    assert down["host-3"] == "down"
+
+    cluster.command("start", "compute-host-3")
+    admin.until("silent", "Running")
+    with cluster.engine("host-3") as engine:
+        assert engine.inspect_container(f"zun-{uuid}")["State"]["StartedAt"] == before
+    admin.text("delete", "--stop", "silent")
+    admin.gone("silent")
+
+
+def test_status_and_logs_tell(cluster: Cluster) -> None:
+    said = cluster.command("status")
+    for host in cluster.hosts:
+        assert f"compute-{host}" in said
+    assert "does not" not in said
+    assert "works" in cluster.command("logs", "conductor-1")
+    assert "there is no process 'nonsense'" in cluster.command("logs", "nonsense", check=False)
+
+
+def test_nothing_is_open_to_others(cluster: Cluster) -> None:
+    """Files with secrets are 0600; what we started listens on loopback and on the cluster's addresses alone."""
+    parts = cluster.parts
+    secret = [*parts.etc.iterdir(), cluster.state / "cluster.json", cluster.state / "clouds.yaml"]
+    secret += [*cluster.state.glob("openrc*"), cluster.clouds_yaml]
+    for file in secret:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    pids = {str(pid) for pid in parts.processes()}
+    ours = []
+    for line in subprocess.run(
+        ["ss", "-Htulnp"], capture_output=True, text=True, check=True
+    ).stdout.splitlines():
+        if pids & set(word.split(",")[0] for word in line.split("pid=")[1:]):
+            ours.append(line.split()[4].rpartition(":")[0])
+    assert parts.address in ours
+    assert set(ours) <= {parts.address, "127.0.0.1", "[::1]"}, ours
+
+
+def test_down_finds_everything_after_everything_was_killed(tmp_path: Path) -> None:
+    """Two hosts, one with a container, all of it killed and the memory lost: nothing of them stays."""
+    cluster = workbench.Cluster(
+        Path("/tmp") / f"zc{os.getpid()}", tmp_path, workbench.Memory(hosts=2)
+    )
+    cluster.make_state()
+    try:
+        assert cluster.begin_hosts() == 2
+        for host in cluster.hosts:
+            host.await_engine()
+            host.load(images.busybox_tar())
+        assert cluster.begin_hosts() == 0  # once more, and nothing happens
+        _sleeper(cluster.hosts[0].engine.path)
+        assert len(cluster.hosts[0].processes()) == 1
+        for pid in cluster.processes():
+            if pid not in cluster.hosts[0].processes():
+                os.kill(pid, signal.SIGKILL)
+        (cluster.state / "cluster.json").unlink()
+    finally:
+        again = workbench.Cluster(cluster.state, tmp_path, workbench.Memory(hosts=1))
+        again.remove()
+    assert again.leftovers() == {}
+
+
+def _sleeper(socket: str) -> None:
+    """A container that nobody but its engine knows."""
+    client = APIClient(f"unix://{socket}", version="auto", timeout=60)
+    try:
+        client.start(client.create_container("busybox", ["sleep", "10000"])["Id"])
+    finally:
+        client.close()
