@@ -384,7 +384,7 @@ def test_a_console_in_the_browser(desk: Desk, tmp_path: Path) -> None:
         sized_in_browser(page)
         browser.set_window_size(1000, 560)
         sized_in_browser(page)
-        page.type("clear; cd /; ls -l; top -b -n 1 | head -n 6; echo 'grüße, λ ✓'", Keys.ENTER)
+        page.type("clear; cd /; ls -l; top -b -n 1 | head -n 6; echo 'grüße,' λ ✓", Keys.ENTER)
         page.shows("grüße, λ ✓")
         if SHOT:
             browser.save_screenshot(SHOT)
