@@ -279,6 +279,12 @@ def missing(conn: Connection, uuids: Sequence[str]) -> set[str]:
     return unknown
 
 
+def any_on(conn: Connection, host: str) -> bool:
+    """Whether a container is placed on `host`."""
+    query = sa.select(containers.c.id).where(containers.c.host == host).limit(1)
+    return conn.execute(query).first() is not None
+
+
 def still_told(conn: Connection, host: str, most: int) -> Sequence[Container]:
     """Idle containers on `host` whose status says how they are: no longer true of a host that is down."""
     query = (
