@@ -112,7 +112,7 @@ def test_a_start_of_nothing_is_not_found() -> None:
         ("Get http://h/v2/x: no basic auth credentials", errors.Rejected),
         ("Get http://h/v2/x: unauthorized: authentication required", errors.Rejected),
         ("toomanyrequests: You have reached your pull rate limit.", errors.Unavailable),
-        ("no matching manifest for linux/arm64 in the manifest list entries", errors.Rejected),
+        ("no matching manifest for linux/arm64 in the manifest list entries", errors.Lacking),
         ("dial tcp 127.0.0.1:1: connect: connection refused", errors.Unavailable),
         ("unexpected EOF", errors.Unavailable),
     ],

@@ -349,7 +349,8 @@ def _check_image(lab: Lab, repository: str, older: str) -> None:
     with lab.engine.call("look") as client:
         labels = client.inspect_image(f"{repository}:v1")["Config"]["Labels"]
         left = [row["Id"] for row in client.images(all=True)]
-    assert not any(labels[key] for key in labels if key.startswith("org.openstack.zun."))
+    told = {key for key in labels if key.startswith("org.openstack.zun.") and labels[key]}
+    assert told == {names.LABEL_COMMITTED}
     assert older not in left
 
 

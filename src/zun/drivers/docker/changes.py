@@ -15,7 +15,9 @@ from zun.model import names
 
 #: Of an image made of one of our containers, the marks by which the container is known: emptied, for an engine lets
 #: nobody take a label away.
-_BLANK = (names.LABEL_UUID, names.LABEL_PROJECT, names.LABEL_GENERATION, names.LABEL_HOST)
+_BLANK = (
+    names.LABEL_UUID, names.LABEL_PROJECT, names.LABEL_GENERATION, names.LABEL_HOST, names.LABEL_MOVABLE,
+)  # fmt: skip
 
 
 def update(engine: Engine, name: str, limits: Limits, deadline: Deadline) -> None:

@@ -73,7 +73,7 @@ def from_inspect(uuid: str, raw: Mapping[str, Any]) -> Facts:
         observed=seen,
         runtime_id=raw["Id"],
         generation=labels.get(names.LABEL_GENERATION),
-        movable=names.LABEL_MOVABLE in labels,
+        movable=bool(labels.get(names.LABEL_MOVABLE)),
         exit_code=state.get("ExitCode") if seen in _FINISHED else None,
         oom_killed=bool(state.get("OOMKilled")),
         error=why(state["Error"]) if state.get("Error") else None,
@@ -101,6 +101,6 @@ def from_list(row: Mapping[str, Any]) -> Facts:
         observed=observed(row["State"]),
         runtime_id=row["Id"],
         generation=labels.get(names.LABEL_GENERATION),
-        movable=names.LABEL_MOVABLE in labels,
+        movable=bool(labels.get(names.LABEL_MOVABLE)),
         addresses=_addresses(row.get("NetworkSettings", {}).get("Networks")),
     )

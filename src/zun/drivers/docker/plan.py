@@ -24,7 +24,7 @@ def labels(plan: Plan) -> dict[str, str]:
         names.LABEL_PROJECT: plan.project_id,
         names.LABEL_GENERATION: plan.generation,
         names.LABEL_HOST: plan.host,
-        **({names.LABEL_MOVABLE: "1"} if plan.movable else {}),
+        names.LABEL_MOVABLE: "1" if plan.movable else "",  # an image may bring one of its own
     }
 
 
