@@ -18,6 +18,7 @@ from bench.creates import burst, sequential
 from bench.databases import stores
 from bench.death import death
 from bench.figures import Report
+from bench.flat import flat
 from bench.footprint import footprint
 from bench.house import engine, say
 from bench.reads import reads
@@ -28,6 +29,7 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "burst": burst,
     "death": death,
     "reads": reads,
+    "flat": flat,
     "footprint": footprint,
     "stores": stores,
     "sessions": sessions,
@@ -47,6 +49,7 @@ benchmarks:
   burst      60 creates through 8 clients, and the same calls by hand at their best concurrency
   death      a container dies behind our back -> the API shows it, and the engine's own event
   reads      a list of 1,000 out of 10,000 rows, and one row, and a bare Falcon handler of the same size
+  flat       lists by each filter and in each order, and shows, with 100,000 rows and with 100
   footprint  memory idle and with 50 containers; time from start to healthy
   stores     the store on SQLite, MariaDB and PostgreSQL, and their drivers told the same by hand; needs no engine
   sessions   keystrokes and bulk output through proxy and agent, and the engine's own socket; a thousand idle sessions

@@ -254,7 +254,7 @@ def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Ser
         sessions=Sessions(db, bus, settings, utcnow),
         networks=Networks(db, intents, settings, utcnow),
         images=Images(db, bus, intents, settings, utcnow),
-        hosts=Hosts(db, utcnow, settings.down_after),
+        hosts=Hosts(db, utcnow, settings),
         quotas=Quotas(db, settings.quota),
         registries=Registries(db, Secrets(["0123456789abcdef" * 2]), utcnow),
         health=Health(health),

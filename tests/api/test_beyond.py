@@ -135,7 +135,7 @@ def test_labels_go_with_their_container(tmp_path: Path) -> None:
     [
         ("labels=app=web", "sqlite_autoindex_container_labels_1"),
         ("name_prefix=web-", "ix_containers_project_id_name"),
-        ("status=Running,Stopped", "ix_containers_project_id_id"),
+        ("status=Running,Stopped", "ix_containers_project_id_status_id"),
     ],
 )
 def test_filters_have_their_index(api: Any, query: str, index: str) -> None:

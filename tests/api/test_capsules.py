@@ -134,7 +134,7 @@ def test_nothing_but_an_image_is_needed(api: Any) -> None:
     ("outer", "inner", "found"),
     [("Never", None, "no"), (None, "OnFailure", "on-failure"), ("Always", "Always", "always")],
 )
-def test_either_place_of_the_restart_policy_is_heard(
+def test_defect_33_either_place_of_the_restart_policy_is_heard(
     api: Any, outer: str | None, inner: str | None, found: str
 ) -> None:
     wanted = template(**({"restartPolicy": inner} if inner else {}))

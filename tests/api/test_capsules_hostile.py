@@ -175,7 +175,7 @@ def _refused(api: Any, body: Any, said: str) -> None:
 
 
 @pytest.mark.parametrize(("template", "said"), ROWS)
-def test_a_wrong_template(house: Any, template: Any, said: str) -> None:
+def test_defect_22_a_wrong_template(house: Any, template: Any, said: str) -> None:
     _refused(house, {"template": template}, said)
 
 

@@ -154,6 +154,11 @@ def test_hosts(api: Any) -> None:
         "total_containers", "architecture", "os_type", "os", "kernel_version", "labels", "disk_quota_supported",
         "runtimes", "enable_cpu_pinning",
     }  # fmt: skip
+    newer = api.get("/v1/hosts", version="1.48", **ADMIN).json["hosts"][0]
+    assert set(newer) - set(hosts[0]) == {
+        "state", "mode", "mode_reason", "last_seen_up", "down_since", "fenced_since", "availability_zone",
+        "image_drivers", "numa_cells", "dedicated_cpus", "dedicated_cpus_used",
+    }  # fmt: skip
     following = urlsplit(result.json["next"])
     assert following.path == "/v1/hosts"
     rest = api.get("/v1/hosts", query=following.query, **ADMIN).json

@@ -44,6 +44,7 @@ ADM = [
     "container:get_one_all_projects", "container:get_all_all_projects", "container:delete_all_projects",
     "container:delete_force", "container:get_one:host", "container:get_one:image_pull_policy",
     "container:get_one:privileged", "container:get_one:runtime", "container:action:events", "host:get_all", "host:get",
+    "host:drain", "host:maintenance", "host:enable", "host:delete",
     "zun-service:get_all", "zun-service:delete", "zun-service:enable", "zun-service:disable", "zun-service:force_down",
     "registry:get_all_all_projects", "quota:update", "quota:delete", "quota_class:get", "quota_class:update",
     "image:pull", "image:get_all", "image:get_one", "image:delete", "network:create", "network:delete",

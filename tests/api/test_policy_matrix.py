@@ -211,6 +211,12 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ],
     ("GET", "/v1/hosts"): [Row("/v1/hosts", admins(200))],
     ("GET", "/v1/hosts/{host}"): [Row("/v1/hosts/{h}", admins(200), _host)],
+    ("DELETE", "/v1/hosts/{host}"): [Row("/v1/hosts/{h}", admins(409), _host)],  # it is up
+    ("POST", "/v1/hosts/{host}/drain"): [Row("/v1/hosts/{h}/drain", admins(200), _host)],
+    ("POST", "/v1/hosts/{host}/maintenance"): [
+        Row("/v1/hosts/{h}/maintenance", admins(200), _host, query="reason=new+disks")
+    ],
+    ("POST", "/v1/hosts/{host}/enable"): [Row("/v1/hosts/{h}/enable", admins(200), _host)],
     ("GET", "/v1/services"): [Row("/v1/services", admins(200))],
     ("DELETE", "/v1/services"): [Row("/v1/services", admins(200), _host, query=SERVICE)],
     ("PUT", "/v1/services/enable"): [

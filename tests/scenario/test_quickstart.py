@@ -171,7 +171,7 @@ def test_status_before_anything(bench: Bench) -> None:
     assert "not installed" in ended.stdout
 
 
-def test_an_engine_on_tcp_is_refused(bench: Bench) -> None:
+def test_defect_09_an_engine_on_tcp_is_refused(bench: Bench) -> None:
     bench.env["DOCKER_HOST"] = "tcp://127.0.0.1:2375"
     ended = bench.run()
     assert ended.returncode == 1

@@ -74,7 +74,7 @@ def test_without_its_sandbox_it_is_in_error(sandbox: Observed) -> None:
 # ---- what is seen
 
 
-def test_a_member_that_dies_shows_it_and_its_capsule_too(rig: Rig) -> None:
+def test_defect_43_a_member_that_dies_shows_it_and_its_capsule_too(rig: Rig) -> None:
     one = started(rig, restart_policy="no")
     dead, other = one.members
     rig.fakes.runtime.die(dead.uuid, 7)

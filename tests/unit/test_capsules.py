@@ -25,6 +25,7 @@ from zun.service.queries import ListQuery
 from zun.service.settings import QuotaSettings
 from zun.store import capsules, claims, containers, hosts, networks, quotas
 from zun.work.clock import utcnow
+from zun.work.scheduler.filters import NAMES
 
 
 def running(rig: Rig, *args: Any, **kwargs: Any) -> Watched:
@@ -105,6 +106,13 @@ def test_more_than_one_cpu_each_fits_where_they_may_be_promised_together(start: 
     assert "short of CPU" in (too_much.status_reason or "")
 
 
+def test_defect_41_every_filter_bears_a_capsule_which_has_no_hints(start: Any) -> None:
+    settings = quick_settings()
+    every = replace(settings.work.scheduler, filters=NAMES)
+    settings = replace(settings, work=replace(settings.work, scheduler=every))
+    running(start(settings=settings), member(), member())
+
+
 @pytest.mark.parametrize(
     ("policy", "init", "other"),
     [
@@ -113,7 +121,7 @@ def test_more_than_one_cpu_each_fits_where_they_may_be_promised_together(start: 
         ("no", ("no", 0), ("no", 0)),
     ],
 )
-def test_restart_policies_of_init_containers_are_their_own(
+def test_defect_32_restart_policies_of_init_containers_are_their_own(
     rig: Rig, policy: str, init: tuple[str, int], other: tuple[str, int]
 ) -> None:
     one = running(rig, member(), inits=[member("true")], restart_policy=policy)
@@ -215,7 +223,7 @@ def test_an_init_container_that_takes_too_long_fails_the_capsule(fakes: Fakes, s
 # ---- what goes wrong
 
 
-def test_a_member_that_cannot_start_fails_all_of_it_and_is_named(rig: Rig) -> None:
+def test_defect_15_a_member_that_cannot_start_fails_all_of_it_and_is_named(rig: Rig) -> None:
     one = made(rig, draft(member(), member("/no/such")))
     row = one.settled()
     assert row is not None
@@ -396,7 +404,7 @@ def test_of_two_at_once_only_one_gets_the_last_of_a_quota(start: Any) -> None:
     assert sorted(outcomes) == ["made", "refused", "refused", "refused"]
 
 
-def test_what_is_refused_leaves_nothing(still: Rig) -> None:
+def test_defect_15_what_is_refused_leaves_nothing(still: Rig) -> None:
     with pytest.raises(Invalid, match=r"spec\.volumes\[0\]\.cinder: no volume service"):
         made(still, draft(volumes=["data"]))
     with pytest.raises(Invalid, match="image"):

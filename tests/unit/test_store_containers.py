@@ -85,7 +85,7 @@ def _walk(
         yield from page
         if len(page) < size:
             return
-        after = page[-1]
+        after = containers.get(conn, page[-1].uuid)
 
 
 @pytest.mark.parametrize("descending", [False, True])

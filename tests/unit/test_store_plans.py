@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -132,7 +133,55 @@ def test_a_page_of_a_project_comes_off_the_index_in_order(
         given = "ix_containers_project_id" if kind == databases.SQLITE else ""
         assert any(f"containers USING INDEX {given}" in line for line in plan), (text, plan)
         assert any("operations USING INDEX" in line and "open_key" in line for line in plan), plan
-        assert not sorts(plan), (text, plan)
+        # PostgreSQL may take a project's few rows off any index of it, and sort them.
+        mine = any("containers USING INDEX ix_containers_project_id" in line for line in plan)
+        assert not sorts(plan) or (mine and kind == databases.POSTGRESQL), (text, plan)
+
+
+#: The orders of the list of containers that no index has: what is listed is sorted each time.
+SORTED = {
+    "uuid", "cpu", "disk", "hostname", "updated_at", "started_at", "runtime", "image_driver",
+}  # fmt: skip
+_VALUES: dict[str, Any] = {"memory": 4, "auto_remove": True, "task_state": "container_stopping"}
+
+
+def _plans_of(rig: Rig, query: ListQuery) -> list[str]:
+    recorder = Recorder(rig.db.engine, None)
+    rig.house.services.containers.list(caller(), query)
+    # The house works meanwhile.
+    plans = {text: plan for text, plan in recorder.plans().items() if "FROM containers" in text}
+    return [line for plan in plans.values() for line in plan]
+
+
+@pytest.mark.databases(databases.SQLITE)
+@pytest.mark.parametrize("everybody", [False, True], ids=["project", "all"])
+@pytest.mark.parametrize("key", FILTERS)
+def test_a_filter_comes_off_its_own_index_in_order(rig: Rig, key: str, everybody: bool) -> None:
+    filters = {key: _VALUES.get(key, "x")}
+    lines = _plans_of(rig, ListQuery(limit=10, filters=filters, all_projects=everybody))
+    own = {"task_state": "open_key>", "project_id": "ix_containers_project_id_"}
+    assert any(own.get(key, f"{key}=?") in line for line in lines), lines
+    if key != "task_state":  # few are busy: these are sorted
+        assert not any("TEMP B-TREE" in line for line in lines), lines
+
+
+@pytest.mark.databases(databases.SQLITE)
+@pytest.mark.parametrize("everybody", [False, True], ids=["project", "all"])
+@pytest.mark.parametrize("key", SORT_KEYS)
+def test_an_order_comes_off_its_own_index_from_any_row_on(
+    rig: Rig, key: str, everybody: bool
+) -> None:
+    one = rig.settled(rig.create().uuid)
+    assert one is not None
+    for descending in (False, True):
+        for marker in (None, one.uuid):
+            query = ListQuery(
+                limit=10, sort_key=key, descending=descending, marker=marker, all_projects=everybody
+            )
+            lines = _plans_of(rig, query)
+            # An index of the whole, such as that of uuids, will do for the whole.
+            sorts = any("TEMP B-TREE" in line for line in lines)
+            assert not sorts or key in SORTED, (key, lines)
 
 
 def test_the_test_can_tell_a_scan(rig: Rig, planner: sa.Engine | None) -> None:

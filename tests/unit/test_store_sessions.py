@@ -69,14 +69,14 @@ def _redeem(
         return sessions.redeem(conn, digest_of(token), uuid, exec_id, now)
 
 
-def test_a_token_opens_what_it_was_issued_for_once(db: Database, uuid: str) -> None:
+def test_defect_04_a_token_opens_what_it_was_issued_for_once(db: Database, uuid: str) -> None:
     session = _session(uuid, EXEC)
     token = _issue(db, session)
     assert _redeem(db, token, uuid, EXEC) == session
     assert _redeem(db, token, uuid, EXEC) is Denied.USED
 
 
-def test_a_token_is_random_and_never_stored(db: Database, uuid: str) -> None:
+def test_defect_04_a_token_is_random_and_never_stored(db: Database, uuid: str) -> None:
     first, second = _issue(db, _session(uuid, EXEC)), _issue(db, _session(uuid, EXEC))
     assert first != second
     assert len(first) == 43  # 256 bits

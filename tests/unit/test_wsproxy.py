@@ -99,7 +99,7 @@ def test_an_attach_names_no_exec_and_brings_its_limits(proxy: Proxied) -> None:
     assert (asked["session_limit"], asked["idle_limit"]) == (7, 5)
 
 
-def test_a_token_is_good_once(proxy: Proxied) -> None:
+def test_defect_04_a_token_is_good_once(proxy: Proxied) -> None:
     url = proxy.url()
     with proxy.connect(url):
         assert refused(proxy, url)[0] == 410
@@ -128,7 +128,7 @@ def test_of_many_at_once_one_gets_in(proxy: Proxied) -> None:
     assert sorted(map(str, results)) == ["410"] * 7 + ["b'x'"]
 
 
-def test_an_expired_token(proxy: Proxied) -> None:
+def test_defect_04_an_expired_token(proxy: Proxied) -> None:
     url = proxy.url()
     proxy.now[0] = rows.NOW + timedelta(seconds=61)
     status, reason = refused(proxy, url)
@@ -270,7 +270,9 @@ def test_other_methods(proxy: Proxied, method: str) -> None:
 
 
 @pytest.mark.parametrize("offered", [(), ("null",), ("something",), ("base64",)])
-def test_browsers_of_other_consoles_are_served(proxy: Proxied, offered: tuple[str, ...]) -> None:
+def test_defect_42_browsers_of_other_consoles_are_served(
+    proxy: Proxied, offered: tuple[str, ...]
+) -> None:
     """zun-ui offers `null`, sends text, first a carriage return, and renders binary messages (contract 5.5)."""
     with proxy.connect(subprotocols=offered, origin=Origin("http://127.0.0.1")) as ws:
         assert ws.subprotocol == (offered[0] if offered else None)
@@ -304,7 +306,7 @@ def test_standard_error_comes_too_and_nothing_is_lost_at_the_end(proxy: Proxied)
     assert came == b"".join(b"%03d " % n * 4096 for n in range(200))
 
 
-def test_a_client_that_reads_nothing_stops_the_agent(proxy: Proxied) -> None:
+def test_defect_42_a_client_that_reads_nothing_stops_the_agent(proxy: Proxied) -> None:
     sent = []
 
     async def behave(wire: Wire) -> None:

@@ -94,7 +94,7 @@ ALLOWED = frozenset({"dashboard.example.com"})
         ("https://zun.example.com", "zun.example.com", "https, http", True),
     ],
 )
-def test_pages_that_may_ask(
+def test_quirk_20_pages_that_may_ask(
     origin: str | None, host: str | None, forwarded: str | None, secure: bool
 ) -> None:
     check_origin(origin, host, forwarded, secure=secure, allowed=ALLOWED)
@@ -128,7 +128,7 @@ def test_pages_that_may_not_ask(
     assert (raised.value.status, raised.value.why) == (403, why)
 
 
-def test_the_host_of_one_request_does_not_allow_the_next() -> None:
+def test_defect_05_the_host_of_one_request_does_not_allow_the_next() -> None:
     check_origin("https://a.com", "a.com", None, secure=True, allowed=ALLOWED)
     with pytest.raises(Refusal):
         check_origin("https://a.com", "b.com", None, secure=True, allowed=ALLOWED)
@@ -199,11 +199,11 @@ def test_at_most_three_bytes_wait() -> None:
         (["binary", "zun.console.v1"], "zun.console.v1"),
     ],
 )
-def test_sub_protocols(offered: list[str], answered: str | None) -> None:
+def test_quirk_20_sub_protocols(offered: list[str], answered: str | None) -> None:
     assert dialects.chosen([Subprotocol(name) for name in offered]) == answered
 
 
-def test_only_browsers_are_pinged() -> None:
+def test_quirk_20_only_browsers_are_pinged() -> None:
     pinged = [
         p for p in (None, "binary", "base64", "null", "zun.console.v1") if dialects.is_pinged(p)
     ]

@@ -33,7 +33,8 @@ from zun.api.schemas import quotas as quota_schemas
 from zun.api.schemas import registries as registry_schemas
 from zun.api.schemas import services as service_schemas
 from zun.api.schemas.lift import check_unknown
-from zun.api.versions import LATER, Version
+from zun.api.versions import HOST_CARE, LATER, Version
+from zun.model.host import Mode
 from zun.model.lifecycle import Action
 
 Routes = Mapping[str, Mapping[str, Endpoint]]
@@ -45,6 +46,7 @@ _REGISTRIES = "/v1/registries"
 _REGISTRY = "/v1/registries/{registry}"
 _QUOTA = "/v1/quotas/{project}"
 _IMAGES = "/v1/images"
+_HOST = "/v1/hosts/{host}"
 
 #: An image's name in a path, of one segment, two, ... : clients put it there as it is (contract 12).
 #: All are one operation; OpenAPI knows the first (`openapi.document.described_as`).
@@ -205,7 +207,31 @@ ROUTES: Routes = {
             handler=hosts.list_all, takes=Takes.QUERY, params=host_schemas.LIST, since=Version(1, 4)
         )
     },
-    "/v1/hosts/{host}": {"GET": Endpoint(handler=hosts.show, since=Version(1, 4))},
+    _HOST: {
+        "GET": Endpoint(handler=hosts.show, since=Version(1, 4)),
+        "DELETE": Endpoint(
+            handler=hosts.delete, takes=Takes.MERGED, params=host_schemas.DELETE, since=HOST_CARE
+        ),
+    },
+    f"{_HOST}/drain": {
+        "POST": Endpoint(
+            handler=hosts.putting_into("host:drain", Mode.DRAINING),
+            takes=Takes.MERGED,
+            params=host_schemas.REASON,
+            since=HOST_CARE,
+        )
+    },
+    f"{_HOST}/maintenance": {
+        "POST": Endpoint(
+            handler=hosts.putting_into("host:maintenance", Mode.MAINTENANCE),
+            takes=Takes.MERGED,
+            params=host_schemas.REASON,
+            since=HOST_CARE,
+        )
+    },
+    f"{_HOST}/enable": {
+        "POST": Endpoint(handler=hosts.putting_into("host:enable", None), since=HOST_CARE)
+    },
     "/v1/services": {
         "GET": Endpoint(handler=services.list_all),
         "DELETE": Endpoint(

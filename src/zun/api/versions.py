@@ -73,6 +73,7 @@ VERSIONS: tuple[Version, ...] = tuple(
         45,  # `timeout` of execute, by a 307; the command is killed when the client leaves
         46,  # `digest` of images
         47,  # `console_url`, `expires_at` of sessions; `stdin`, `kill_on_close`, `stdout`, `stderr` of execute
+        48,  # drain, maintenance, enable and DELETE of hosts; how a host stands, and its NUMA cells
     )
 )
 
@@ -91,6 +92,7 @@ MAX_RUN_TIME = Version(1, 44)
 EXEC_TIMEOUT = Version(1, 45)
 IMAGE_DIGEST = Version(1, 46)
 SESSIONS = Version(1, 47)
+HOST_CARE = Version(1, 48)
 
 MIN_VERSION = VERSIONS[0]
 MAX_VERSION = VERSIONS[-1]

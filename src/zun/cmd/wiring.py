@@ -201,7 +201,7 @@ def build_api(ground: Ground, *, secrets: Secrets, probes: Mapping[str, Probe]) 
         sessions=Sessions(db, bus, settings.service, clock),
         networks=Networks(db, intents, settings.service, clock),
         images=Images(db, bus, intents, settings.service, clock),
-        hosts=Hosts(db, clock, settings.service.down_after),
+        hosts=Hosts(db, clock, settings.service),
         quotas=Quotas(db, settings.service.quota),
         registries=Registries(db, secrets, clock),
         health=Health({"database": lambda: probe_database(db), **probes}),

@@ -142,8 +142,8 @@ _WORK: list[cfg.Opt] = [
         default=60,
         min=0,
         help="Seconds without reaching the database after which this host stops the containers that may be moved: "
-        "others may make them anew from some time after that. At least three times heartbeat_interval. 0 = never; then they "
-        "are made anew only once an operator forces the host down.",
+        "others may make them anew from some time after that. At least three times heartbeat_interval. 0 = never; then "
+        "they are made anew only once an operator forces the host down.",
     ),
     cfg.IntOpt(
         "graceful_shutdown_timeout",

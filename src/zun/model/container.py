@@ -154,10 +154,10 @@ class Container:
 class Listed(NamedTuple):
     """One row of a list: what its JSON shape shows, and nothing that costs time to take apart.
 
-    A field of type Any is JSON that stands for itself, never None, to be put into an answer as it is.
+    Down to `updated_at` the fields are those of the JSON, in its words: a page of a thousand is not made over field by
+    field. One of type Any is JSON that stands for itself, never None, to be put into an answer as it is.
     """
 
-    id: int
     uuid: str
     name: str
     project_id: str
@@ -171,7 +171,7 @@ class Listed(NamedTuple):
     status_reason: str | None
     cpu: float
     cpu_policy: str
-    memory: int
+    memory: str  # MiB
     disk: int
     environment: Any
     labels: Any
@@ -190,15 +190,16 @@ class Listed(NamedTuple):
     host: str | None
     runtime: str | None
     privileged: bool
+    created_at: str
+    updated_at: str | None
+    id: int
     exit_code: int | None
     health: str | None
     started_at: datetime | None
     finished_at: datetime | None
-    created_at: datetime | None
-    updated_at: datetime | None
     max_run_time: int | None
     open_action: Action | None
-    open_begun: bool
+    open_begun: bool | None
 
 
 #: Columns a user may sort a list by (contract 2.0; internal columns excluded by 13.2-46).

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from zun.model.host import SORT_KEYS, Host, Mode, Service, beats
 from zun.service.errors import NotFound
+from zun.service.host_removal import HostRemoval
 from zun.service.queries import ListQuery
+from zun.service.settings import ServiceSettings
 from zun.store import hosts, standing
 from zun.store.database import Database
 from zun.work.clock import Clock
@@ -17,10 +18,11 @@ from zun.work.clock import Clock
 class Hosts:
     """Hosts, the services on them and their zones (contract 8)."""
 
-    def __init__(self, db: Database, clock: Clock, down_after: timedelta) -> None:
+    def __init__(self, db: Database, clock: Clock, settings: ServiceSettings) -> None:
         self._db = db
         self._clock = clock
-        self._down_after = down_after
+        self._down_after = settings.down_after
+        self._removal = HostRemoval(db, clock, settings)
 
     def list(self, query: ListQuery) -> Sequence[Host]:
         """One page, by name unless the query says otherwise; `marker` is a host's uuid.
@@ -88,6 +90,20 @@ class Hosts:
             twice=True,
         )
         return self.find(host.uuid)
+
+    def remove(self, ident: str, *, force: bool) -> None:
+        """Removes a host from the records: `service.host_removal`. Raises NotFound, Conflict."""
+        self._removal.remove(self.find(ident), force=force)
+
+    def are_up(self, rows: Sequence[Host]) -> Sequence[bool]:
+        """Whether hosts are heard of, let in and not declared down."""
+        with self._db.read() as conn:
+            now = standing.now(conn, self._clock())
+        return [
+            not (row.forced_down or row.lost_at or row.fenced_at)
+            and beats(now, self._down_after, row.last_seen_up, row.lease_until)
+            for row in rows
+        ]
 
     def delete_service(self, host: str, binary: str) -> None:
         """Forgets a service; an agent that still beats records it anew. Raises NotFound."""

@@ -77,7 +77,8 @@ def page(
     query = _SELECT
     if project_id is not None:
         query = query.where(capsules.c.project_id == project_id)
-    query = keyset.page(
+    found = keyset.page(
+        conn,
         query,
         capsules.c[sort_key],
         capsules.c.id,
@@ -85,7 +86,7 @@ def page(
         descending=descending,
         limit=limit,
     )
-    return [_value(row) for row in conn.execute(query).all()]
+    return [_value(row) for row in found]
 
 
 def update(

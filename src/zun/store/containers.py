@@ -13,7 +13,7 @@ from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import IN_TRANSIT, TRANSITIONS, Action, Status
 from zun.store import keyset, labels
 from zun.store.rows import columns_of, hold_row, names_of, values_of
-from zun.store.schema import Json, JsonAsIs, containers, operations
+from zun.store.schema import Json, JsonAsIs, TimeAsShown, Words, containers, operations
 
 _COLUMNS = columns_of(containers, Container)
 _NAMES = names_of(_COLUMNS)
@@ -25,8 +25,9 @@ _SELECT = sa.select(*_COLUMNS, operations.c.action, operations.c.begun).select_f
 _BY_UUID = _SELECT.where(containers.c.uuid == sa.bindparam("uuid"))
 _UPDATE = containers.update().where(containers.c.uuid == sa.bindparam("of_uuid"))
 _DERIVED = frozenset({"id", "open_action", "open_begun"})
-#: Containers of users; members of a capsule are not among them (contract 4.5).
-_ALONE = containers.c.capsule_uuid.is_(None)
+#: Containers of users; members of a capsule are not among them (contract 4.5). In words that no index answers: most
+#: rows are such.
+_ALONE = sa.func.coalesce(containers.c.capsule_uuid, "") == ""
 
 
 def _value(row: Any) -> Container:
@@ -42,7 +43,16 @@ def _value(row: Any) -> Container:
 
 def _shown(name: str) -> sa.ColumnElement[Any]:
     """What a list selects for a field of `Listed`."""
+    if name.startswith("open_"):
+        column = operations.c[name.removeprefix("open_")]
+        return sa.type_coerce(column, Words(_ACTIONS)) if name == "open_action" else column
     column = containers.c[name.removeprefix("shown_")]
+    if name == "status":
+        return sa.type_coerce(column, Words(_STATUSES))
+    if name == "memory":
+        return sa.cast(column, sa.String(20))
+    if name in ("created_at", "updated_at"):
+        return sa.type_coerce(column, TimeAsShown)
     if not isinstance(column.type, Json):
         return column
     texts = [sa.type_coerce(column, sa.Text)]
@@ -53,19 +63,14 @@ def _shown(name: str) -> sa.ColumnElement[Any]:
 
 
 _LISTS = frozenset({"shown_command", "shown_entrypoint", "ports", "security_groups"})
-_SHOWN = sa.select(
-    *(_shown(name) for name in Listed._fields if not name.startswith("open_")),
-    operations.c.action,
-    operations.c.begun,
-).select_from(containers.outerjoin(operations, _OPEN))
-_STATUS_AT = Listed._fields.index("status")
 _STATUSES = {status.value: status for status in Status}
-
-
-def _listed(row: Any) -> Listed:
-    *plain, action, begun = row
-    plain[_STATUS_AT] = _STATUSES[plain[_STATUS_AT]]
-    return Listed._make((*plain, Action(action) if action else None, bool(begun)))
+_ACTIONS: dict[str | None, Action | None] = {
+    None: None,
+    **{action.value: action for action in Action},
+}
+_SHOWN = sa.select(*map(_shown, Listed._fields)).select_from(
+    containers.outerjoin(operations, _OPEN)
+)
 
 
 def insert(conn: Connection, container: Container) -> None:
@@ -116,18 +121,39 @@ def page(
     project_id: str | None,
     filters: Mapping[str, Any],
     limit: int,
-    after: Container | Listed | None,
+    after: Container | None,
     sort_key: str,
     descending: bool,
 ) -> list[Listed]:
     """One page by keyset: the rows that follow `after` in the order of (`sort_key`, id); no members of capsules."""
     assert sort_key in SORT_KEYS
+    several = filters.get("status")
+    if isinstance(several, tuple) and sort_key == "id":
+        # A page of each, for which there is an index, and of all of these the first.
+        found = [
+            row
+            for one in set(several)
+            for row in page(
+                conn,
+                project_id=project_id,
+                filters={**filters, "status": one},
+                limit=limit,
+                after=after,
+                sort_key=sort_key,
+                descending=descending,
+            )
+        ]
+        return sorted(found, key=lambda row: row.id, reverse=descending)[:limit]
     query = _SHOWN.where(_ALONE)
-    if project_id is not None:
-        query = query.where(containers.c.project_id == project_id)
+    narrow = False
     for key, wanted in filters.items():
-        query = query.where(_matches(key, wanted))
-    query = keyset.page(
+        condition, few = _matches(conn, key, wanted, project_id)
+        query, narrow = query.where(condition), narrow or few
+    if project_id is not None:
+        mine = containers.c.project_id
+        query = query.where((_unindexed(mine) if narrow else mine) == project_id)
+    rows = keyset.page(
+        conn,
         query,
         containers.c[sort_key],
         containers.c.id,
@@ -135,24 +161,49 @@ def page(
         descending=descending,
         limit=limit,
     )
-    return [_listed(row) for row in conn.execute(query).all()]
+    return [Listed._make(row) for row in rows]
 
 
-def _matches(key: str, wanted: Any) -> Any:
+def _matches(
+    conn: Connection, key: str, wanted: Any, project_id: str | None
+) -> tuple[sa.ColumnElement[bool], bool]:
+    """The condition of a filter; and whether it leads to few rows, so that no other index is to be used."""
     if key == "status" and isinstance(wanted, tuple):
-        return containers.c.status.in_(wanted)
+        return containers.c.status.in_(wanted), False
     if key == "name_prefix":
-        # Names are ASCII and compared by bytes: a range of the index, on every database.
-        return (containers.c.name >= wanted) & (containers.c.name < wanted + "\x7f")
+        return _begins(conn, wanted, project_id), False
     if key == "labels":
-        return sa.and_(*(labels.matches(containers.c.uuid, *label) for label in wanted))
+        found = [labels.matches(conn, containers.c.uuid, *label) for label in wanted]
+        return sa.and_(*(condition for condition, _ in found)), any(few for _, few in found)
     if key != "task_state":
-        return containers.c[key] == wanted
+        return containers.c[key] == wanted, False
+    # From the operations, for few are open. Not "is not null", which SQLite takes for most of them.
     actions = [a for a, t in TRANSITIONS.items() if t.task == wanted]
-    return sa.and_(
+    busy = sa.select(operations.c.open_key).where(
+        operations.c.open_key > "",
         operations.c.action.in_(actions),
         operations.c.begun | (operations.c.action != Action.CREATE),
     )
+    return containers.c.uuid.in_(busy), True
+
+
+def _begins(conn: Connection, prefix: str, project_id: str | None) -> sa.ColumnElement[bool]:
+    """The condition that the name begins so. Where many do, each name is looked at in the order of the list."""
+    name = containers.c.name
+
+    def condition(column: Any) -> sa.ColumnElement[bool]:
+        # Names are ASCII and compared by bytes: a range of the index, on every database.
+        return sa.and_(column >= prefix, column < prefix + "\x7f")
+
+    some = sa.select(containers.c.id).where(condition(name))
+    if project_id is not None:
+        some = some.where(containers.c.project_id == project_id)
+    return condition(_unindexed(name) if labels.are_many(conn, some) else name)
+
+
+def _unindexed(column: sa.Column[Any]) -> Any:
+    """A text column in words that no index answers, for where another one is the better."""
+    return sa.func.coalesce(column, "")
 
 
 def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:
@@ -226,6 +277,12 @@ def missing(conn: Connection, uuids: Sequence[str]) -> set[str]:
         query = sa.select(containers.c.uuid).where(containers.c.uuid.in_(part))
         unknown -= {row[0] for row in conn.execute(query)}
     return unknown
+
+
+def any_on(conn: Connection, host: str) -> bool:
+    """Whether a container is placed on `host`."""
+    query = sa.select(containers.c.id).where(containers.c.host == host).limit(1)
+    return conn.execute(query).first() is not None
 
 
 def still_told(conn: Connection, host: str, most: int) -> Sequence[Container]:

@@ -14,7 +14,7 @@ from zun.model.host import SORT_KEYS, Host, Inventory, Life, Mode, NumaCell, Ser
 from zun.model.session import StreamPlace
 from zun.store import keyset
 from zun.store.rows import columns_of
-from zun.store.schema import hosts, services
+from zun.store.schema import host_images, hosts, images, services
 
 #: The only kind of service that has rows (contract 8, Services).
 BINARY = "zun-compute"
@@ -249,7 +249,8 @@ def page(
 ) -> list[Host]:
     """One page of hosts by keyset: those that follow `after` in the order of (`sort_key`, id)."""
     assert sort_key in SORT_KEYS
-    query = keyset.page(
+    found = keyset.page(
+        conn,
         _SELECT.where(_THERE),
         hosts.c[sort_key],
         hosts.c.id,
@@ -257,7 +258,7 @@ def page(
         descending=descending,
         limit=limit,
     )
-    return [_host(row) for row in conn.execute(query)]
+    return [_host(row) for row in found]
 
 
 def any_limits_disk(conn: Connection) -> bool:
@@ -271,6 +272,20 @@ def find(conn: Connection, ident: str) -> Host | None:
         _SELECT.where(_THERE, sa.or_(hosts.c.uuid == ident, hosts.c.hostname == ident))
     ).first()
     return None if row is None else _host(row)
+
+
+def remove(conn: Connection, hostname: str, hidden_at: datetime | None) -> None:
+    """Removes the row of a host, and what is known of the images there; `hidden_at`: keeps the row, out of sight."""
+    conn.execute(host_images.delete().where(host_images.c.host == hostname))
+    if hidden_at is None:
+        conn.execute(images.delete().where(images.c.host == hostname))
+        conn.execute(hosts.delete().where(hosts.c.hostname == hostname))
+        return
+    conn.execute(
+        hosts.update()
+        .where(hosts.c.hostname == hostname)
+        .values(removed_at=hidden_at, mode=None, mode_reason=None, revision=hosts.c.revision + 1)
+    )
 
 
 def uuid_of(conn: Connection, hostname: str) -> str | None:

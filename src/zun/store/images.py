@@ -46,7 +46,8 @@ def page(
     """One page by keyset: see `zun.store.keyset`."""
     assert sort_key in SORT_KEYS
     query = _SELECT.where(images.c.project_id == project_id)
-    query = keyset.page(
+    found = keyset.page(
+        conn,
         query,
         images.c[sort_key],
         images.c.id,
@@ -54,7 +55,7 @@ def page(
         descending=descending,
         limit=limit,
     )
-    return [HostImage(**row._mapping) for row in conn.execute(query)]
+    return [HostImage(**row._mapping) for row in found]
 
 
 def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:

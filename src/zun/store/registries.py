@@ -76,7 +76,8 @@ def page(
         query = query.where(registries.c.project_id == project_id)
     for key, wanted in filters.items():
         query = query.where(registries.c[key] == wanted)
-    query = keyset.page(
+    found = keyset.page(
+        conn,
         query,
         registries.c[sort_key],
         registries.c.id,
@@ -84,7 +85,7 @@ def page(
         descending=descending,
         limit=limit,
     )
-    return [_value(row) for row in conn.execute(query)]
+    return [_value(row) for row in found]
 
 
 def update(conn: Connection, uuid: str, now: datetime, **changes: Any) -> bool:

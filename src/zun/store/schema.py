@@ -5,6 +5,7 @@ JSON columns are text in orjson's spelling: lists hand them to the API without t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -57,6 +58,35 @@ class JsonAsIs(sa.types.TypeDecorator[Any]):
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
         """What orjson writes out as it is."""
         return orjson.Fragment
+
+
+class Words(sa.types.TypeDecorator[Any]):
+    """Text on its way into a value, by a table of what it means; what is not in the table is a defect."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, meaning: Mapping[Any, Any]) -> None:
+        super().__init__()
+        self._meaning = meaning
+        self.words = tuple(meaning)  # by which statements are told apart
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        """What the word means."""
+        return self._meaning.__getitem__
+
+
+class TimeAsShown(sa.types.TypeDecorator[Any]):
+    """A time on its way into an answer: as text, which SQLite has already."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        """As `str` of a time: without a fraction that is nought."""
+        if dialect.name != "sqlite":
+            return lambda moment: None if moment is None else str(moment)
+        return lambda text: text[:-7] if text is not None and text.endswith(".000000") else text
 
 
 def _plain(value: Any) -> Any:
@@ -160,6 +190,16 @@ containers = sa.Table(
     sa.Index(None, "registry_id"),
     sa.Index(None, "host", "max_run_time"),
     sa.Index(None, "capsule_uuid"),
+    # For lists, of one project's and of all: by each filter, in the order of ids.
+    *(
+        sa.Index(None, *scope, column, "id")
+        for column in ("image", "user_id", "memory", "auto_remove")
+        for scope in ((), ("project_id",))
+    ),
+    sa.Index(None, "project_id", "status", "id"),
+    sa.Index(None, "project_id", "host", "id"),
+    sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "created_at", "id"),
 )
 
 # Several containers in one sandbox; `containers.capsule_uuid` says which.

@@ -203,6 +203,15 @@ def fence(
     return _bump(conn, hostname, moment)
 
 
+def lose_removed(conn: Connection, hostname: str, moment: datetime) -> None:
+    """Takes a host for down that an operator removes, if nobody has yet."""
+    conn.execute(
+        hosts.update()
+        .where(hosts.c.hostname == hostname, hosts.c.lost_at.is_(None))
+        .values(lost_at=moment, revision=hosts.c.revision + 1)
+    )
+
+
 def fence_removed(conn: Connection, hostname: str, moment: datetime) -> int | None:
     """The same for a host that an operator removes by force: should it ever return, it cleans up first."""
     return _bump(conn, hostname, moment)

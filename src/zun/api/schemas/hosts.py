@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zun.api.schemas.compiled import VersionedSchema
 from zun.api.schemas.containers import PAGING
-from zun.api.schemas.types import parameters
+from zun.api.schemas.types import BOOL_EXTENDED, parameters, text
 
+REASON = VersionedSchema(lambda _settings, _version: parameters({"reason": text(1, 255)}))
+DELETE = VersionedSchema(lambda _settings, _version: parameters({"force": BOOL_EXTENDED}))
 LIST = VersionedSchema(lambda _settings, _version: parameters(PAGING, strict=False))

@@ -25,8 +25,7 @@ _LISTS = ("command", "entrypoint", "ports", "security_groups")
 _OBJECTS = ("environment", "labels", "addresses", "restart_policy", "healthcheck")
 
 
-def _fields(row: Container | Listed, now: datetime, version: Version) -> JSON:
-    action = row.open_action
+def _fields(row: Container, now: datetime, version: Version) -> JSON:
     fields = {
         "uuid": row.uuid,
         "name": row.name,
@@ -39,10 +38,6 @@ def _fields(row: Container | Listed, now: datetime, version: Version) -> JSON:
         "entrypoint": row.shown_entrypoint,
         "status": row.status,
         "status_reason": row.status_reason,
-        "status_detail": status_detail(row, now),
-        "task_state": None
-        if action is None
-        else lifecycle.task_state(action, begun=row.open_begun),
         "cpu": row.cpu,
         "cpu_policy": row.cpu_policy,
         "memory": str(row.memory),
@@ -67,6 +62,25 @@ def _fields(row: Container | Listed, now: datetime, version: Version) -> JSON:
         "created_at": None if row.created_at is None else str(row.created_at),
         "updated_at": None if row.updated_at is None else str(row.updated_at),
     }
+    return _told(fields, row, now, version)
+
+
+#: The fields of a row of a list that are those of its JSON.
+_LISTED = [name.removeprefix("shown_") for name in Listed._fields[: Listed._fields.index("id")]]
+
+
+def _listed(row: Listed, now: datetime, version: Version) -> JSON:
+    """The same of a row of a list, which comes in these words."""
+    return _told(dict(zip(_LISTED, row, strict=False)), row, now, version)
+
+
+def _told(fields: JSON, row: Container | Listed, now: datetime, version: Version) -> JSON:
+    """With what is no column."""
+    action = row.open_action
+    fields["status_detail"] = status_detail(row, now)
+    fields["task_state"] = (
+        None if action is None else lifecycle.task_state(action, begun=bool(row.open_begun))
+    )
     return fields if version < OUTCOME_FIELDS else fields | _own(row, version)
 
 
@@ -128,5 +142,8 @@ def many(
         fields = known.get(owner)
         if fields is None:
             fields = known[owner] = hidden(*owner)
-        items.append(_without(_fields(row, now, version), fields))
+        shown = (
+            _listed(row, now, version) if isinstance(row, Listed) else _fields(row, now, version)
+        )
+        items.append(_without(shown, fields))
     return items
