@@ -28,6 +28,7 @@ from zun.model.names import new_uuid
 from zun.model.session import StreamKind, Why
 from zun.store import hosts
 from zun.store.database import Database
+from zun.store.errors import Unavailable
 from zun.wsproxy.settings import ProxySettings
 
 
@@ -197,7 +198,23 @@ def test_a_handshake_that_is_none_costs_no_token(proxy: Proxied) -> None:
         with socket.create_connection(("127.0.0.1", proxy.port), PATIENCE) as sock:
             sock.sendall(f"{head}{extra}\r\n".encode())
             assert b"400" in sock.recv(4096).split(b"\r\n")[0]
+    assert proxy.count("zun_sessions_refused_total", status="400", why="handshake") == 3
     with proxy.connect(proxy.url(token)):
+        pass
+
+
+def test_a_database_that_is_away_is_no_defect(
+    proxy: Proxied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = proxy.url()
+
+    def away(*_: object) -> None:
+        raise Unavailable("gone")
+
+    monkeypatch.setattr(proxy.db, "read", away)
+    assert refused(proxy, url) == (503, "The service can't reach its database; try again.")
+    monkeypatch.undo()
+    with proxy.connect(url):
         pass
 
 

@@ -62,6 +62,7 @@ def serve(conf: cfg.ConfigOpts) -> int:
     database = separate.open_database(conf)
     registry = CollectorRegistry()
     server = make_proxy(conf, database, registry, each=2)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that has nothing to read ends nothing
     reload_on_hangup(conf, server)
     probes = {
         "database": lambda: probe_database(database),
@@ -150,8 +151,6 @@ def reload_on_hangup(conf: cfg.ConfigOpts, server: ProxyServer) -> None:
     tls = server.tls
     if tls is not None:
         signal.signal(signal.SIGHUP, lambda *_: server.soon(partial(_reload, conf, tls)))
-    else:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _reload(conf: cfg.ConfigOpts, tls: ssl.SSLContext) -> None:

@@ -21,6 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from zun.store.database import Database
+from zun.store.errors import Unavailable
 from zun.wsproxy import dialects
 from zun.wsproxy.admission import Admission, Admitted, Clock
 from zun.wsproxy.lobby import HEAD_SECONDS, Lobby, Visitor
@@ -166,24 +167,29 @@ class ProxyServer:
                 raise UpgradeNeeded
             trial = connection.protocol.accept(request)  # a handshake that is none costs no token
             if trial.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-                return trial
+                raise Refusal(trial.status_code, "handshake", trial.body.decode().strip())
             self._check_origin(request.headers)
             wish = wish_of(query)
             await self._admit(cast(Visitor, connection), wish)
-        except Refusal as refusal:
-            self._metrics.refused.labels(refusal.status, refusal.why).inc()
-            # Never the query: it has the token.
-            ACCESS.info(
-                "session refused status=%d why=%r container=%s exec=%s from=%s seconds=%.3f",
-                refusal.status, refusal.why, wish.container_uuid if wish else "-",
-                (wish.exec_id if wish else None) or "-", _peer(connection), time.monotonic() - begun,
-            )  # fmt: skip
-            return refused(refusal.status, refusal.reason)
+        except Refusal as exc:
+            refusal = exc
+        except Unavailable:
+            refusal = Refusal(503, "database", "The service can't reach its database; try again.")
         except Exception:
             LOG.exception("unforeseen error before a session")
-            self._metrics.refused.labels(500, "defect").inc()
-            return refused(500, "The service failed unexpectedly; the cause is in its log.")
-        return None
+            refusal = Refusal(
+                500, "defect", "The service failed unexpectedly; the cause is in its log."
+            )
+        else:
+            return None
+        self._metrics.refused.labels(refusal.status, refusal.why).inc()
+        # Never the query: it has the token.
+        ACCESS.info(
+            "session refused status=%d why=%r container=%s exec=%s from=%s seconds=%.3f",
+            refusal.status, refusal.why, wish.container_uuid if wish else "-",
+            (wish.exec_id if wish else None) or "-", _peer(connection), time.monotonic() - begun,
+        )  # fmt: skip
+        return refused(refusal.status, refusal.reason)
 
     def _page(self, request: Request, path: str) -> Response | None:
         if request.method != "GET":
