@@ -77,11 +77,16 @@ def grown(url: str) -> None:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as conn:
         fill(conn, 5000)
+    analyze(engine)
+    engine.dispose()
+
+
+def analyze(engine: sa.Engine) -> None:
+    """Has a server look at the sizes of the tables."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         for table in sorted(schema.metadata.tables):
             word = "ANALYZE" if conn.dialect.name == "postgresql" else "ANALYZE TABLE"
             conn.exec_driver_sql(f"{word} {table}").close()
-    engine.dispose()
 
 
 def fill(conn: sa.Connection, number: int) -> None:

@@ -124,7 +124,7 @@ def test_check_finds_an_old_schema_and_text_that_is_not_compared_by_bytes(
     url = request.getfixturevalue("servers").get(kind).empty()
     words = ["--config-file", str(_config(tmp_path, url)), "check"]
     assert db_manage.main(words) == 1
-    assert "the schema is empty: run zun-db-manage upgrade" in capsys.readouterr().out
+    assert "the database is empty: run zun-db-manage upgrade" in capsys.readouterr().out
     db = Database(url)
     migrate.upgrade(db, "0001")
     assert db_manage.main(words) == 1

@@ -23,6 +23,7 @@ from tests.support.rows import NOW, container, host, operation
 
 from zun.store import containers, hosts, inspection, migrate, operations, schema
 from zun.store.database import Database
+from zun.store.errors import Unsuitable
 
 pytestmark = pytest.mark.databases
 
@@ -112,6 +113,15 @@ def test_two_upgrades_at_once_are_one(empty: Database) -> None:
     started = [subprocess.Popen([sys.executable, "-c", program, empty.url]) for _ in range(2)]
     assert [process.wait(60) for process in started] == [0, 0]
     _is_that_of_the_code(empty)
+
+
+@pytest.mark.databases(databases.MARIADB)
+def test_mysql_is_refused(empty: Database) -> None:
+    with empty.read() as conn:
+        conn.dialect.is_mariadb = False  # type: ignore[attr-defined]
+    with pytest.raises(Unsuitable, match="MariaDB"):
+        migrate.upgrade(empty)
+    assert migrate.current(empty) is None
 
 
 # ---- only expand

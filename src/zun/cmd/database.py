@@ -34,7 +34,8 @@ def connect(conf: cfg.ConfigOpts) -> Database:
             "mysql+mysqldb:// or postgresql+psycopg://, and in a password @ is %40, : is %3A, / is %2F"
         ) from exc
     try:
-        database.wait(options.max_retries, options.retry_interval)
+        # A file that can't be opened will not be there by waiting.
+        database.wait(1 if database.is_sqlite else options.max_retries, options.retry_interval)
     except Unavailable as exc:
         raise CannotServe(
             f"the database of [database] connection does not answer: {exc}; see whether the server runs, and whether "

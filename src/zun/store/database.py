@@ -296,6 +296,9 @@ def _engine(url: URL, pool: Pool) -> sa.Engine:
         engine = sa.create_engine(url, connect_args=arguments, **options)
         event.listen(engine, "connect", _sqlite_connect)
         return engine
+    mariadb = url.get_backend_name() in ("mysql", "mariadb")
+    if mariadb:
+        url = url.update_query_dict({"charset": "utf8mb4"})
     engine = sa.create_engine(
         url,
         # A connection that died in the pool - a restart, a firewall - is found before a statement is lost on it.
@@ -305,7 +308,7 @@ def _engine(url: URL, pool: Pool) -> sa.Engine:
         **options,
     )
     session = _POSTGRESQL_SESSION
-    if url.get_backend_name() in ("mysql", "mariadb"):
+    if mariadb:
         session = _MARIADB_SESSION
         if pool.sync_wait is not None:
             session += f", wsrep_sync_wait = {pool.sync_wait:d}"

@@ -29,6 +29,10 @@ class CommitUnknown(DatabaseError):
     """The connection broke while the transaction was being committed: whether it was written, only a look can tell."""
 
 
+class Unsuitable(DatabaseError):
+    """The database is of a kind on which the tables can't be made."""
+
+
 #: MariaDB: lock wait timeout, deadlock, a row changed since it was read (innodb_snapshot_isolation).
 _MARIADB_CONTENDED = frozenset({1205, 1213, 1020})
 #: MariaDB: too many connections, shutting down, node not ready (Galera), killed, read-only, network, gone, lost.

@@ -25,14 +25,8 @@ def describe(database: Database) -> str:
 
 def problems(database: Database) -> Sequence[str]:
     """What is wrong with it, each with its way out."""
-    at, newest = migrate.current(database), migrate.head()
-    if at is None:
-        return ["the schema is empty: run zun-db-manage upgrade"]
-    found = (
-        []
-        if at == newest
-        else [f"the schema is at {at}, not at {newest}: run zun-db-manage upgrade"]
-    )
+    wrong = migrate.missing(database)
+    found = [] if wrong is None else [f"{wrong}: run zun-db-manage upgrade"]
     with database.read() as conn:
         odd = ", ".join(f"{table}.{column}" for table, column, *_ in not_by_bytes(conn))
         if odd:

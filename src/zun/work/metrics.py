@@ -20,7 +20,7 @@ class DatabaseMetrics:
         )  # fmt: skip
         self._longest = Gauge(
             "zun_database_longest_write_seconds", "The longest of them since the process started.",
-            registry=registry,
+            registry=registry, multiprocess_mode="max",
         )  # fmt: skip
         self._again = Counter(
             "zun_database_tries_again",
