@@ -109,7 +109,7 @@ def at_rest(
         while True:
             try:
                 unready = site.ready()
-                seen = snapshot(db, site.engines, site.files, listed(site), disturbed)
+                seen = look(site, db, disturbed)
                 found = [unready] if unready else judge(seen)
             except (
                 OSError,
@@ -123,6 +123,11 @@ def at_rest(
             time.sleep(_LOOK_SECONDS)
     finally:
         db.dispose()
+
+
+def look(site: Site, db: sa.Engine, disturbed: frozenset[str] = frozenset()) -> Snapshot:
+    """One snapshot. Raises as `snapshot` and `listed`."""
+    return snapshot(db, site.engines, site.files, listed(site), disturbed)
 
 
 def listed(site: Site) -> Mapping[str, str]:

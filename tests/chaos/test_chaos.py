@@ -10,13 +10,16 @@ import os
 import random
 
 import pytest
+import sqlalchemy as sa
 from tests.chaos.clients import Api
-from tests.chaos.run import at_rest, chaos
+from tests.chaos.run import at_rest, chaos, look
 from tests.chaos.site import site_of
 from tests.support.cluster import Cluster
 from tests.support.gather import as_text
 from tests.support.house import eventually
 from tests.support.verdict import complaints
+
+from zun.model.names import LABEL_UUID, new_uuid
 
 pytestmark = pytest.mark.engine
 
@@ -42,6 +45,23 @@ def test_every_promise_is_kept(cluster: Cluster) -> None:
     )
     assert found == []
     assert (seen.boxes, seen.claims, seen.engine_networks) == ([], [], [])
+
+
+def test_the_judge_sees_what_is_there(cluster: Cluster) -> None:
+    """What it reads of a real cluster is not nothing: a container that belongs to nobody is complained of."""
+    site, uuid = site_of(cluster), new_uuid()
+    db = sa.create_engine(site.database)
+    try:
+        with cluster.engine(cluster.hosts[0]) as engine:
+            made = engine.create_container("busybox", ["true"], labels={LABEL_UUID: uuid})
+            seen = look(site, db)
+            engine.remove_container(made["Id"])
+    finally:
+        db.dispose()
+    assert f"orphan: {uuid} stands on {cluster.hosts[0]} and no record knows of it" in complaints(
+        seen
+    )
+    assert {host.host for host in seen.hosts} == set(cluster.hosts)
 
 
 def remove(api: Api, uuid: str, status: str) -> None:

@@ -16,6 +16,11 @@ from docker import APIClient
 from tests.support import images
 from tests.support.cluster import HOSTS, Cluster, User, workbench
 from tests.support.house import eventually
+from tests.support.proxying import read_until
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from zun.model.names import LABEL_UUID
 
 pytestmark = pytest.mark.engine
 
@@ -154,6 +159,71 @@ def test_a_host_that_is_silent(cluster: Cluster, user: User, admin: User) -> Non
         assert engine.inspect_container(f"zun-{uuid}")["State"]["StartedAt"] == before
     admin.text("delete", "--stop", "silent")
     admin.gone("silent")
+
+
+def test_a_host_that_is_declared_down_loses_what_may_move(
+    cluster: Cluster, user: User, admin: User
+) -> None:
+    """It is made anew elsewhere; when the host returns, what it still runs goes before anything else, for good."""
+    wish = ["--restart", "always", "--hint", "on_host_failure=recreate"]
+    uuid = _run(user, "moves", *wish)["uuid"]
+    user.until("moves", "Running")
+    first = admin.json("show", uuid)["host"]
+    _run(admin, "stays", "--host", first)
+    admin.until("stays", "Running")
+    cluster.command("cut", first)
+    try:
+        admin.text("service", "forcedown", first, "zun-compute")
+
+        def elsewhere() -> bool:
+            shown = admin.json("show", uuid)
+            return shown["host"] not in (first, None) and shown["status"] == "Running"
+
+        eventually(elsewhere, f"{uuid} runs on another host")
+        assert admin.json("show", "stays")["status"] == "Unknown"
+    finally:
+        cluster.command("heal", first)
+    admin.text("service", "forcedown", "--unset", first, "zun-compute")
+    admin.until("stays", "Running")
+    eventually(
+        lambda: _standing(cluster, uuid) == [admin.json("show", uuid)["host"]], "one is left"
+    )
+    for name in (uuid, "stays"):
+        admin.text("delete", "--stop", name)
+        admin.gone(name)
+
+
+def _standing(cluster: Cluster, uuid: str) -> list[str]:
+    """The hosts on whose engines a container is."""
+    found = []
+    for host in cluster.hosts:
+        with cluster.engine(host) as engine:
+            if engine.containers(all=True, filters={"label": f"{LABEL_UUID}={uuid}"}):
+                found.append(host)
+    return found
+
+
+def test_a_session_on_every_host(cluster: Cluster, admin: User) -> None:
+    """Through the one proxy to the agent of each host."""
+    for host in cluster.hosts:
+        name = f"shell-{host}"
+        options = ["--cpu", "0.1", "--memory", "32", "--host", host, "--interactive"]
+        made = admin.run("create", "--name", name, *options, "busybox", "sh")
+        assert made.code == 0, made
+        admin.until(name, "Created")
+        admin.text("start", name)
+        uuid = admin.until(name, "Running")["uuid"]
+        with _attached(cluster.attach_url(uuid)) as session:
+            session.send(b"echo on $((20 + 22))\n")
+            assert b"on 42" in read_until(session, b"on 42")
+        admin.text("delete", "--stop", uuid)
+        admin.gone(uuid)
+
+
+def _attached(url: str) -> ClientConnection:
+    return connect(
+        url, subprotocols=[Subprotocol("binary")], proxy=None, compression=None, open_timeout=60
+    )
 
 
 def test_status_and_logs_tell(cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,17 @@ class Cluster:
             yield client
         finally:
             client.close()
+
+    def attach_url(self, uuid: str) -> str:
+        """Where a session of the administrator with a container begins; good once."""
+        parts = self.parts
+        token = parts.keystone.token(parts.admin)
+        request = urllib.request.Request(
+            f"{parts.zun.endpoint}/containers/{uuid}/attach",
+            headers={"X-Auth-Token": token, "OpenStack-API-Version": "container 1.40"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return str(json.load(answer))
 
     def env(self, cloud: str = "zun-cluster") -> Mapping[str, str]:
         """By which a client is in a cloud; the state directory has more of them than the user's file."""
