@@ -212,7 +212,7 @@ class Agent:
             except DriverError as exc:
                 LOG.warning("host %s can't clean up yet, and does nothing before: %s", host, exc)
                 return False
-        self._checkpoint("admit")
+            self._checkpoint("admit")
         cleaned = now.fenced
         self._admitted = self._env.db.run(
             lambda conn: standing.admit(conn, host, self.epoch, cleaned=cleaned), twice=True

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import IN_TRANSIT, TRANSITIONS, Action, Status
+from zun.model.operation import host_queue
 from zun.store import keyset, labels
 from zun.store.rows import columns_of, hold_row, names_of, values_of
 from zun.store.schema import Json, JsonAsIs, TimeAsShown, Words, containers, operations
@@ -317,7 +318,12 @@ def movable_on(conn: Connection, host: str) -> Sequence[Container]:
 def elsewhere(conn: Connection, uuids: Sequence[str], host: str) -> set[str]:
     """Those of `uuids` that are, or are on their way to be, another host's than `host` (asked in slices)."""
     found: set[str] = set()
-    leaving = (operations.c.action == Action.RECREATE) & (containers.c.host == host)
+    # One that is made anew is its old host's until it is placed, but no longer to keep.
+    leaving = sa.and_(
+        operations.c.action == Action.RECREATE,
+        containers.c.host == host,
+        operations.c.queue != host_queue(host),
+    )
     for start in range(0, len(uuids), 500):
         query = (
             sa.select(containers.c.uuid)

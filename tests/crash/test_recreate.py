@@ -1,0 +1,210 @@
+"""A container is made anew on another host, and somebody dies, or comes back, at every point of it.
+
+Whatever happens: in the end exactly one copy runs, where the records say, with its address, and nothing of it is
+anywhere else - not on an engine, not in a claim.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.crash.conductor import settings
+from tests.support import databases
+from tests.support.house import PATIENCE, eventually
+from tests.support.neighbourhood import Neighbourhood, neighbourhood
+
+from zun.model.container import Container
+from zun.model.lifecycle import Action, Status
+from zun.store import claims, schema
+from zun.work.clock import utcnow
+
+MOVABLE: dict[str, Any] = {
+    "restart_policy": {"Name": "always", "MaximumRetryCount": "0"},
+    "hints": {"on_host_failure": "recreate"},
+}
+
+#: What a conductor comes to while it gives up a host and places what was there.
+OF_THE_CONDUCTOR = [
+    "lost:", "fenced:", "accepted:recreate", "recreate:", "recorded:recreate:place",
+]  # fmt: skip
+
+#: What the host comes to that makes the container.
+OF_THE_HOST = [
+    *(
+        f"{moment}:recreate:{step}"
+        for step in ("ports_stand", "image", "runtime_create", "runtime_start")
+        for moment in ("before", "effect", "recorded")
+    ),
+    "settle:recreate:done",
+    "settled:recreate:done",
+]
+
+
+class _Died(BaseException):
+    """As good as a SIGKILL: nothing below catches it."""
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[Neighbourhood]:
+    """Two hosts whose agents live in this process, on fakes; conductors are others' business."""
+    quick = settings()
+    agent = replace(quick.agent, lease=PATIENCE, fence_after=20.0)
+    with neighbourhood(tmp_path, 2, replace(quick, agent=agent)) as street:
+        yield street
+
+
+def running_on_a_dead_host(street: Neighbourhood) -> tuple[str, str, Container]:
+    """A container that runs, its host, whose agent is gone - its engine goes on -, and its row as it was."""
+    for name in street.hosts:
+        street.begin(name)
+    street.conduct()
+    uuid = street.create(**MOVABLE)
+    row = street.settled(uuid)
+    assert row is not None
+    assert row.status is Status.RUNNING
+    assert row.host is not None
+    street.rest()
+    street.end(row.host)
+    return uuid, row.host, row
+
+
+def age(street: Neighbourhood, name: str) -> None:
+    """The host was heard of for the last time long ago."""
+    past = utcnow() - timedelta(hours=1)
+    with street.db.write() as conn:
+        conn.execute(
+            schema.services.update()
+            .where(schema.services.c.host == name)
+            .values(last_seen_up=past, contact_at=past, lease_until=past)
+        )
+
+
+def one_copy_runs(street: Neighbourhood, uuid: str, old: str, before: Container) -> None:
+    """See the module."""
+
+    def settled() -> bool:
+        row = street.row(uuid)
+        return (
+            row is not None
+            and row.status is Status.RUNNING
+            and row.open_action is None
+            and row.host != old
+        )
+
+    eventually(settled, f"it runs, is {street.row(uuid)}")
+    row = street.row(uuid)
+    assert row is not None
+    assert row.host not in (None, old)
+    assert row.addresses == before.addresses
+    if street.hosts[old].agent is None:
+        street.begin(old)
+    assert street.where(uuid) == [row.host]
+    assert uuid in street.hosts[str(row.host)].running
+    with street.db.read() as conn:
+        held = claims.held_by(conn, uuid)
+    assert held is not None
+    assert held.host == row.host
+    for name in street.hosts:
+        assert street.host(name).total_containers == (1 if name == row.host else 0)
+    assert [o.action for o in street.journal(uuid)].count(Action.RECREATE) == 1
+
+
+@pytest.mark.parametrize("point", OF_THE_CONDUCTOR)
+def test_a_conductor_is_killed(street: Neighbourhood, tmp_path: Path, point: str) -> None:
+    uuid, old, before = running_on_a_dead_host(street)
+    age(street, old)
+    url = databases.url_in(tmp_path)
+    victim = subprocess.Popen(
+        [sys.executable, "-m", "tests.crash.conductor", url, point],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        out, _ = victim.communicate(timeout=PATIENCE)
+    finally:
+        victim.kill()
+        victim.wait()
+    assert f"died at {point}" in out
+    assert victim.returncode == -9
+    street.conduct()
+    one_copy_runs(street, uuid, old, before)
+
+
+@pytest.mark.parametrize("point", OF_THE_HOST)
+def test_the_new_host_dies(street: Neighbourhood, point: str) -> None:
+    uuid, old, before = running_on_a_dead_host(street)
+    new = next(name for name in street.hosts if name != old)
+    street.end(new)
+    died = threading.Event()
+
+    def checkpoint(name: str) -> None:
+        if name == point and not died.is_set():
+            died.set()
+            raise _Died
+
+    street.checkpoint = checkpoint
+    street.begin(new)
+    age(street, old)
+    street.conduct()
+    assert died.wait(PATIENCE), point
+    agent = street.hosts[new].agent
+    assert agent is not None
+    agent.stop(0.1)  # its worker is dead: what it has in hand, nobody ends
+    street.hosts[new].agent = None
+    street.begin(new)
+    one_copy_runs(street, uuid, old, before)
+    assert street.hosts[new].fakes.runtime.called("start", uuid) <= 2
+
+
+@pytest.mark.parametrize("point", ["accepted:recreate", "recorded:recreate:place", *OF_THE_HOST])
+def test_the_old_host_comes_back(street: Neighbourhood, point: str) -> None:
+    uuid, old, before = running_on_a_dead_host(street)
+    new = next(name for name in street.hosts if name != old)
+    street.end(new)
+    reached, back = threading.Event(), threading.Event()
+    left: list[str] = []
+
+    def checkpoint(name: str) -> None:
+        if name == point and not reached.is_set():
+            reached.set()
+            street.begin(old)
+            left.extend(street.hosts[old].fakes.runtime.uuids())
+            back.set()
+
+    street.checkpoint = checkpoint
+    street.begin(new)
+    age(street, old)
+    street.conduct()
+    assert back.wait(PATIENCE), point
+    assert left == [], "it is gone before the host does anything else"
+    one_copy_runs(street, uuid, old, before)
+
+
+@pytest.mark.parametrize("point", ["admit", "clean"])
+def test_the_old_host_dies_again_while_it_comes_back(street: Neighbourhood, point: str) -> None:
+    uuid, old, before = running_on_a_dead_host(street)
+    age(street, old)
+    street.conduct()
+    eventually(lambda: street.row(uuid).host not in (None, old), "made anew")  # type: ignore[union-attr]
+
+    def checkpoint(name: str) -> None:
+        if name == point:
+            raise _Died
+
+    street.checkpoint = checkpoint
+    with pytest.raises(_Died):
+        street.begin(old)
+    agent = street.hosts[old].agent
+    assert agent is not None
+    agent.stop(1)
+    street.hosts[old].agent = None
+    assert street.host(old).fenced_at is not None, "it has not been let in"
+    street.checkpoint = lambda name: None
+    one_copy_runs(street, uuid, old, before)
