@@ -10,7 +10,7 @@ from alembic import op
 from sqlalchemy.dialects import mysql
 
 revision = "0005"
-down_revision = "0002"
+down_revision = "0004"
 
 _ROUNDED = {
     "hosts": ("cpus", "cpu_used"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0008"
-down_revision = "0004"
+down_revision = "0007"
 
 _FILTERS = ("image", "user_id", "memory", "auto_remove")
 _OF_A_PROJECT = (*_FILTERS, "status", "host", "created_at")

@@ -1,6 +1,6 @@
 """Capsules, and which containers are members of one.
 
-Revision: 0002
+Revision: 0004
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0002"
-down_revision = "0006"
+revision = "0004"
+down_revision = "0003"
 
 _STATUSES = (
     "'Creating', 'Created', 'Running', 'Stopped', 'Paused', 'Error', 'Unknown', 'Deleted', 'Deleting', "

@@ -1,6 +1,6 @@
 """Hosts that fail, that are drained, and what containers want of their place.
 
-Revision: 0004
+Revision: 0007
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0004"
-down_revision = "0007"
+revision = "0007"
+down_revision = "0006"
 
 _TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 _JSON = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")

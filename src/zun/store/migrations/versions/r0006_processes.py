@@ -1,6 +1,6 @@
 """Which processes run, and which release each of them is.
 
-Revision: 0007
+Revision: 0006
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0007"
+revision = "0006"
 down_revision = "0005"
 
 _TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")

@@ -1,6 +1,6 @@
 """Interactive sessions, and where each host's agent listens for byte streams.
 
-Revision: 0003
+Revision: 0002
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0003"
+revision = "0002"
 down_revision = "0001"
 
 _TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
