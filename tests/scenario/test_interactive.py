@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -275,16 +276,17 @@ def test_a_long_text_is_typed(desk: Desk, box: tuple[str, str]) -> None:
 
 def test_two_look_at_the_same_terminal(desk: Desk) -> None:
     name, uuid = desk.shell()
-    with desk.terminal("attach", name) as one, desk.terminal("attach", name) as other:
-        one.connected()
-        other.connected()
-        one.type("\recho both''-see\r")
-        one.see("both-see")
-        other.see("both-see")
-        other.type("echo and''-back\r")
-        one.see("and-back")
-        other.kill()
-        prompt(one)
+    with desk.terminal("attach", name) as one:
+        one.connected()  # first: until then a second attach would make its token void
+        with desk.terminal("attach", name) as other:
+            other.connected()
+            one.type("\recho both''-see\r")
+            one.see("both-see")
+            other.see("both-see")
+            other.type("echo and''-back\r")
+            one.see("and-back")
+            other.kill()
+            prompt(one)
     desk.remove(uuid)
 
 
@@ -438,3 +440,51 @@ def test_the_dashboards_own_console(desk: Desk) -> None:
         while b"31 99" not in came:
             came += ws.recv(timeout=PATIENCE, decode=False)
     desk.remove(uuid)
+
+
+# ---- zun-wsproxy in a process of its own
+
+
+def test_a_proxy_of_its_own(tmp_path: Path) -> None:
+    """The service serves no sessions itself; a `zun-wsproxy` with its database does, and ends without harm."""
+    engine = docker.APIClient(version="auto")
+    ensure_busybox(engine)
+    port = free_port()
+    service = Service(
+        tmp_path / "state",
+        options={
+            "api": {"auth_strategy": "noauth"},
+            "docker_network": {"subnet_pool": "10.203.240.0/20"},
+            "websocket_proxy": {"enabled": False, "base_url": f"ws://127.0.0.1:{port}/", "wsproxy_port": port},
+        },
+    )  # fmt: skip
+    service.start()
+    command = (
+        sys.executable, "-m", "zun.cmd.wsproxy", "--config-file", str(tmp_path / "state.conf"),
+        "--state-dir", str(tmp_path / "state"),
+    )  # fmt: skip
+    log = tmp_path / "wsproxy.log"
+    with log.open("wb") as out:
+        proxy = Popen(command, stdout=out, stderr=out)
+    clients = Clients(
+        {"OS_AUTH_TYPE": "none", "OS_ENDPOINT": f"http://127.0.0.1:{service.port}/v1"}
+    )
+    desk = Desk(service, clients, engine, {OPENSTACK: ("appcontainer",)})
+    try:
+        eventually(lambda: "interactive sessions on" in log.read_text(), "the proxy serves")
+        name, uuid = desk.shell()
+        with desk.terminal("attach", name) as seen:
+            seen.connected()
+            prompt(seen)
+            proxy.terminate()
+            assert seen.code() == 0
+        assert proxy.wait(PATIENCE) == 0
+        assert desk.status(uuid) == "Running"
+        assert "why=shutdown code=1001" in log.read_text()
+        desk.remove(uuid)
+    finally:
+        proxy.kill()
+        proxy.wait(PATIENCE)
+        clients.close()
+        service.stop()
+        engine.close()
