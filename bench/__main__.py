@@ -21,6 +21,7 @@ from bench.figures import Report
 from bench.flat import flat
 from bench.footprint import footprint
 from bench.house import engine, say
+from bench.placements import placements
 from bench.reads import reads
 from bench.sessions import sessions
 
@@ -34,6 +35,7 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "stores": stores,
     "sessions": sessions,
     "cluster": cluster,
+    "placements": placements,
 }
 
 _DESCRIPTION = """\
@@ -54,6 +56,8 @@ benchmarks:
   stores     the store on SQLite, MariaDB and PostgreSQL, and their drivers told the same by hand; needs no engine
   sessions   keystrokes and bulk output through proxy and agent, and the engine's own socket; a thousand idle sessions
   cluster    create -> Running on a cluster of three hosts, on standalone and by hand; a death on each host -> the API
+  placements placements a second with 10,000 hosts in the database, by one conductor and by three (ZUN_BENCH_DATABASE:
+             the URL of an empty database on a server, instead of SQLite)
 """
 
 

@@ -41,6 +41,12 @@ def test_a_cpu_limit_is_a_hard_cap(docker_lab: Lab) -> None:
     assert int(quota) / int(period) == 0.5
 
 
+def test_cpus_of_its_own_are_all_it_sees(docker_lab: Lab) -> None:
+    uuid = docker_lab.running(cpuset=(0,))
+    assert docker_lab.raw(uuid)["HostConfig"]["CpusetCpus"] == "0"
+    assert inside(docker_lab, uuid, "grep Cpus_allowed_list /proc/self/status").split()[1] == "0"
+
+
 def test_a_cpu_limit_can_be_a_share(docker_lab: Lab) -> None:
     uuid = docker_lab.created(cpu=2.0, cpu_shares=True)
     config = docker_lab.raw(uuid)["HostConfig"]

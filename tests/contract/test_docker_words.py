@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from zun.drivers import errors
-from zun.drivers.docker.client import clean
+from zun.drivers.docker.client import clean, sorted_error
 from zun.drivers.docker.facts import from_inspect, observed, when
-from zun.drivers.docker.host import disk_quota, inventory
+from zun.drivers.docker.host import disk_quota, inventory, numa
 from zun.drivers.docker.logs import Tail
 from zun.drivers.docker.plan import body
 from zun.drivers.docker.registries import refused
 from zun.drivers.docker.starts import start_error, why
 from zun.drivers.image import Reference
 from zun.drivers.runtime import HealthCheck, Plan
+from zun.model.host import NumaCell
 from zun.model.lifecycle import Observed
 
 PLAN = Plan(uuid="u", project_id="p", host="h", generation="g", image="sha256:1")
@@ -242,6 +243,36 @@ def test_an_inventory_of_a_host_whose_disk_cannot_be_seen() -> None:
     )
     assert (has.mem_total, has.disk_total) == (3072, 0)
     assert has.labels == {"ssd": "yes", "bare": ""}
+
+
+def _node(folder: Path, number: int, cpus: str, kib: int) -> None:
+    node = folder / f"node{number}"
+    node.mkdir()
+    (node / "cpulist").write_text(f"{cpus}\n")
+    (node / "meminfo").write_text(
+        f"Node {number} MemTotal: {kib} kB\nNode {number} MemFree: 1 kB\n"
+    )
+
+
+def test_numa_cells_are_the_kernels(tmp_path: Path) -> None:
+    _node(tmp_path, 0, "0-1,4", 2048)
+    _node(tmp_path, 10, "2-3", 1024)
+    assert numa(5, tmp_path) == [
+        NumaCell(id=0, cpus=[0, 1, 4], memory=2),
+        NumaCell(id=10, cpus=[2, 3], memory=1),
+    ]
+    assert numa(6, tmp_path) == (), "the engine is on another machine"
+    assert numa(5, tmp_path / "none") == ()
+    (tmp_path / "node0" / "cpulist").write_text("x")
+    assert numa(5, tmp_path) == ()
+
+
+def test_a_full_disk_is_this_host_s_lack() -> None:
+    full = sorted_error("create the container", 500, "mkdir /var/lib/x: no space left on device")
+    assert isinstance(full, errors.Lacking)
+    assert full.elsewhere
+    assert not full.retryable
+    assert not sorted_error("create the container", 500, "whatever").elsewhere
 
 
 @pytest.mark.parametrize("limit", [0, 1, 4, 5, 9, 10, 100])

@@ -203,6 +203,14 @@ def test_remove_is_content_if_there_is_none(lab: Lab) -> None:
         lab.runtime.remove(uuid, soon(), force=force)
 
 
+def test_what_is_movable_is_known_by_the_engine(lab: Lab) -> None:
+    stays, moves = lab.plan(), lab.plan(movable=True)
+    for plan in (stays, moves):
+        assert lab.runtime.create(plan, soon()).movable is plan.movable
+    listed = {facts.uuid: facts.movable for facts in lab.runtime.list(lab.host, soon())}
+    assert listed == {stays.uuid: False, moves.uuid: True}
+
+
 def test_a_replaced_one_is_absent_to_who_means_it(lab: Lab) -> None:
     plan = lab.plan()
     old = lab.runtime.create(plan, soon()).runtime_id

@@ -19,7 +19,9 @@ from zun.compute.reaper import ReaperSettings
 from zun.conductor.conductor import ConductorSettings
 from zun.conductor.watch import WatchSettings
 from zun.drivers.fake import FakeImages, FakeNetworks, FakeRuntime, FakeVolumes
+from zun.drivers.fake.runtime import INVENTORY
 from zun.model.container import Container, Draft
+from zun.model.host import Inventory
 from zun.service.caller import Caller
 from zun.service.settings import QuotaSettings, ServiceSettings
 from zun.store import containers, migrate, operations
@@ -58,9 +60,12 @@ class Fakes:
     runtime: FakeRuntime = field(init=False)
     images: FakeImages = field(default_factory=lambda: FakeImages(anything=True))
     volumes: FakeVolumes = field(default_factory=FakeVolumes)
+    inventory: Inventory = INVENTORY
 
     def __post_init__(self) -> None:
-        self.runtime = FakeRuntime(networks=self.networks, images=self.images)
+        self.runtime = FakeRuntime(
+            inventory=self.inventory, networks=self.networks, images=self.images
+        )
 
 
 def eventually(what: Callable[[], Any], why: str = "", patience: float = PATIENCE) -> Any:

@@ -16,7 +16,7 @@ from tests.support.neighbourhood import Neighbourhood, neighbourhood
 from tests.support.rows import container, host, operation
 
 from zun.drivers.errors import Lacking, Rejected, TimedOut, Unavailable
-from zun.drivers.fake import Fail, FakeRuntime
+from zun.drivers.fake import Fail
 from zun.drivers.fake.runtime import INVENTORY
 from zun.model.host import Claim, Mode
 from zun.model.lifecycle import Status
@@ -413,10 +413,7 @@ def test_what_every_host_would_refuse_is_not_tried_elsewhere(
 
 def test_an_image_driver_that_a_host_lacks_is_known_beforehand(folder: Path) -> None:
     with neighbourhood(folder, 0) as street:
-        small = FakeRuntime(inventory=replace(INVENTORY, architecture="aarch64"))
-        fakes = Fakes()
-        fakes.runtime = small
-        street.add("arm", fakes)
+        street.add("arm", Fakes(inventory=replace(INVENTORY, architecture="aarch64")))
         street.begin("arm")
         street.conduct()
         row = street.settled(street.create(hints={"architecture": "amd64"}))

@@ -32,6 +32,13 @@ class Sizes:
 
     def admit(self, conn: Connection, container: Container, wanted: Mapping[str, Any]) -> None:
         """Claims what the container will need more, in the transaction that accepts the wish. Raises Conflict."""
+        if (
+            container.cpu_policy == "dedicated"
+            and wanted.get("cpu", container.cpu) != container.cpu
+        ):
+            raise Conflict(
+                f"cpu: container {container.uuid} has CPUs of its own, whose number can't be changed; create another."
+            )
         held = claims.held_by(conn, container.uuid)
         if held is None:
             raise Conflict(f"Container {container.uuid} holds nothing of a host to change.")
