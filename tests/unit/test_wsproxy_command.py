@@ -83,11 +83,16 @@ def test_it_ends_when_told_and_serves_its_figures(folder: Path, db: Database) ->
         with proxy.connect() as ws:
             line = next(x for x in log.read_text().splitlines() if "metrics on http://" in x)
             url = line.split("metrics on ")[1].strip()
-            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
-                assert 'zun_sessions_open{kind="exec"} 1.0' in answer.read().decode()
+
+            def figures() -> str:
+                with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+                    return str(answer.read().decode())
+
+            # The client is let in a moment before the session is counted.
+            eventually(lambda: 'zun_sessions_open{kind="exec"} 1.0' in figures(), "it is counted")
             process.terminate()
-            ws.send(b"x")
             with pytest.raises(Exception, match="1001"):
+                ws.send(b"x")
                 while True:
                     ws.recv(timeout=PATIENCE)
         assert process.wait(PATIENCE) == 0
