@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,24 @@ def url_in(folder: Path) -> str:
     return f"sqlite:///{folder / 'zun.sqlite'}"
 
 
+#: Run beside a server: ends it, and removes its files, when whoever started this has ended, however that ended.
+_GUARD = """
+import os, pathlib, shutil, signal, sys
+folder = pathlib.Path(sys.argv[1])
+sys.stdin.read()
+for file in folder.glob("*/*.pid"):
+    try:
+        pid = int(file.read_text())
+        if str(folder).encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    except (OSError, ValueError):
+        pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
 class Server:
-    """A private server that lives until `close`, with data nobody will miss."""
+    """A private server that lives until `close`, or until this process ends, with data nobody will miss."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -55,7 +71,16 @@ class Server:
         self._number = 0
         self._migrated: str | None = None
         self._grown: str | None = None
-        self.start()
+        self._guard = subprocess.Popen(
+            [sys.executable, "-c", _GUARD, str(self._directory)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def start(self) -> None:
         """Starts it, or starts it again after it was killed."""
@@ -109,8 +134,12 @@ class Server:
 
     def close(self) -> None:
         """Stops it and removes its files."""
-        self.process.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        try:
+            self.process.stop()
+        finally:
+            assert self._guard.stdin is not None
+            self._guard.stdin.close()
+            self._guard.wait(30)
 
 
 def _empty(url: str) -> None:
@@ -136,8 +165,9 @@ class Servers:
 
     def close(self) -> None:
         """Stops those that run."""
-        for server in self._running.values():
-            server.close()
+        with ExitStack() as stack:
+            for server in self._running.values():
+                stack.callback(server.close)
 
 
 @contextmanager
