@@ -73,7 +73,7 @@ def serve(conf: cfg.ConfigOpts) -> int:
     made.base.start()
     server.start()
     LOG.info("serving on http://%s:%d", conf.api.host_ip, conf.api.port)
-    stop.wait()
+    process.wait_for(stop)
     LOG.info("stopping: no new requests")
     server.stop()
     end_metrics()

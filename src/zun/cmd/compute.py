@@ -49,7 +49,7 @@ def serve(conf: cfg.ConfigOpts, *, checkpoint: Checkpoint = lambda name: None) -
         base.start()
         compute.agent.start()
         LOG.info("%s works, state in %s", base.name, conf.state_path)
-        stop.wait()
+        process.wait_for(stop)
         LOG.info("stopping: steps in flight may end")
         in_time = compute.agent.stop(conf.compute.graceful_shutdown_timeout)
         end_metrics()

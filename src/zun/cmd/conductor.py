@@ -45,7 +45,7 @@ def serve(conf: cfg.ConfigOpts, *, checkpoint: Checkpoint = lambda name: None) -
     base.start()
     conductor.start()
     LOG.info("%s works", base.name)
-    stop.wait()
+    process.wait_for(stop)
     LOG.info("stopping: steps in flight may end")
     in_time = conductor.stop(conf.compute.graceful_shutdown_timeout)
     end_metrics()

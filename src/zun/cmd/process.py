@@ -16,6 +16,8 @@ from zun.cmd.arguments import CannotServe
 
 LOG = logging.getLogger(__name__)
 
+_TURN = 0.5  # seconds
+
 #: Processes of one kind on one machine, at most.
 _SLOTS = 256
 
@@ -62,6 +64,15 @@ def told_to_stop() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+def wait_for(stop: threading.Event) -> None:
+    """Returns once `stop` is set.
+
+    In turns: a signal that comes between the last look for one and the wait is handled only after the wait.
+    """
+    while not stop.wait(_TURN):
+        pass
 
 
 def end(in_time: bool) -> NoReturn:

@@ -100,7 +100,7 @@ def serve(
         reload_on_hangup(conf, proxy)
     server.start()
     LOG.info("serving on http://%s:%d, state in %s", conf.api.host_ip, conf.api.port, state)
-    stop.wait()
+    process.wait_for(stop)
     LOG.info("stopping: no new requests, steps in flight may end")
     server.stop()
     if streams is not None:

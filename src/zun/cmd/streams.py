@@ -125,7 +125,7 @@ def serve(conf: cfg.ConfigOpts) -> int:
     base.start()
     remote.start()
     server.start()
-    stop.wait()
+    process.wait_for(stop)
     LOG.info("stopping: followers are told")
     server.stop(min(END, conf.compute.graceful_shutdown_timeout + 1))
     remote.stop()

@@ -70,7 +70,7 @@ def serve(conf: cfg.ConfigOpts) -> int:
     }
     end_metrics = serve_metrics(conf, registry, offset=7, health=Health(probes))
     server.start()
-    stop.wait()
+    process.wait_for(stop)
     LOG.info("stopping: sessions are ended")
     server.stop(_END)
     end_metrics()
