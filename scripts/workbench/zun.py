@@ -67,6 +67,8 @@ class Deployment:
                         "service_down_time": 3 * _BEAT},
             "api": {"host_ip": self.address},
             "compute": {"heartbeat_interval": _BEAT},
+            # All hosts wait for the same disks: which waited longest at its last heartbeat says nothing.
+            "scheduler": {"io_ops_weight_multiplier": 0.0},
             "metrics": {"host_ip": self.address},
             "streams": {"host_ip": self.address, "port": _STREAMS_PORT, "base_url": streams},
             "websocket_proxy": {"wsproxy_host": self.address, "wsproxy_port": _PROXY_PORT,

@@ -33,17 +33,17 @@ OPTS: list[cfg.Opt] = [
     ),
     cfg.FloatOpt(
         "image_weight_multiplier",
-        default=0.1,
+        default=0.02,
         min=0.0,
         help="How much emptier (pack: fuller) another host has to be than one that has fetched the image once: 0.1 is "
-        "a tenth of a host. 0 = images do not matter.",
+        "a tenth of a host, and many small containers would be one host's. 0 = images do not matter.",
     ),
     cfg.FloatOpt(
         "io_ops_weight_multiplier",
-        default=0.5,
+        default=0.1,
         min=0.0,
-        help="How much waiting for disks counts: at 0.5 a host on which something always waits counts as half full "
-        "more. Agents tell it with each heartbeat, from the kernel's pressure figures.",
+        help="How much waiting for disks counts: at 0.1 a host on which something always waits counts as a tenth "
+        "fuller. Agents tell it with each heartbeat, from the kernel's pressure figures.",
     ),
     cfg.FloatOpt(
         "soft_affinity_weight_multiplier",

@@ -47,8 +47,8 @@ class SchedulerSettings:
 
     filters: Sequence[str] | None = None
     spread: bool = True
-    image_weight: float = 0.1
-    io_weight: float = 0.5
+    image_weight: float = 0.02
+    io_weight: float = 0.1
     soft_affinity_weight: float = 1.0
     sample: int = 100
     most_places: int = 3  # hosts that may refuse one container
