@@ -67,8 +67,8 @@ class Deployment:
                         "service_down_time": 3 * _BEAT},
             "api": {"host_ip": self.address},
             "compute": {"heartbeat_interval": _BEAT},
-            # All hosts wait for the same disks: which waited longest at its last heartbeat says nothing.
-            "scheduler": {"io_ops_weight_multiplier": 0.0},
+            # All hosts wait for the same disks and were given the same images, whatever is recorded of them.
+            "scheduler": {"io_ops_weight_multiplier": 0.0, "image_weight_multiplier": 0.0},
             "metrics": {"host_ip": self.address},
             "streams": {"host_ip": self.address, "port": _STREAMS_PORT, "base_url": streams},
             "websocket_proxy": {"wsproxy_host": self.address, "wsproxy_port": _PROXY_PORT,
