@@ -61,8 +61,8 @@ class Api:
             sent |= self._headers() | {k.replace("_", "-"): v for k, v in more.items()}
             data = None if body is None else json.dumps(body)
             door.request(method, f"{url.path}{path}", body=data, headers=sent)
-            answer = door.getresponse()
-            raw = answer.read()
+            with door.getresponse() as answer:  # closed even if half of it is missing
+                raw = answer.read()
         except (OSError, http.client.HTTPException):
             return Answer(None)
         finally:

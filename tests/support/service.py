@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -130,7 +131,10 @@ class Service:
     def ask(
         self, method: str, path: str, body: Any = None, version: str = "1.40", **headers: str
     ) -> tuple[int, Any]:
-        """Status and body (decoded JSON, None if empty) of one request, as the generated administrator."""
+        """Status and body (decoded JSON, None if empty) of one request, as the generated administrator.
+
+        OSError (ConnectionError): it gave no answer, or died in the middle of it.
+        """
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             method=method,
@@ -143,11 +147,9 @@ class Service:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, _decoded(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, _decoded(error.read())
+            return _answer(request)
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"half an answer to {method} {path}: {error!r}") from error
 
     def _authorization(self) -> str:
         file = self.state / "password"
@@ -178,6 +180,15 @@ class Service:
     def gone(self, uuid: str) -> None:
         """Waits until the container is gone."""
         eventually(lambda: self.show(uuid) is None, f"{uuid} goes, is {self.show(uuid)}")
+
+
+def _answer(request: urllib.request.Request) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, _decoded(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, _decoded(error.read())
 
 
 def _decoded(raw: bytes) -> Any:
