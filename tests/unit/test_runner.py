@@ -6,6 +6,7 @@ import base64
 import ipaddress
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -30,6 +31,9 @@ from zun.model.lifecycle import Action, Status
 from zun.model.operation import Event, EventKind, Operation, OperationState
 from zun.store import claims, containers, hosts, networks, operations, schema
 from zun.work import attempt, kinds
+from zun.work.clock import utcnow
+from zun.work.context import Recording
+from zun.work.steps import Step
 
 pytestmark = pytest.mark.databases
 
@@ -348,20 +352,40 @@ def test_a_failed_delete_of_a_create_does_not_leave_creating(rig: Rig) -> None:
 # ---- the journal's own words
 
 
-def test_a_step_this_version_does_not_know_is_an_error_and_never_skipped(
-    still: Rig, caplog: pytest.LogCaptureFixture
+def test_a_step_this_version_does_not_know_waits_for_one_that_does(
+    still: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = still.create(FULL)
-    steps = ["place", "ports", "step_of_tomorrow", "runtime_create"]
+    steps = ["place", "files", "ports", "step_of_tomorrow", "image", "runtime_create"]
     with still.db.write() as conn:
         conn.execute(schema.operations.update().values(steps=steps))
     still.house.start()
     try:
-        row = failed(still, one.uuid)
-        assert row.status_reason is not None
-        assert "Internal error" in row.status_reason
-        assert "step_of_tomorrow" in caplog.text
-        assert still.fakes.runtime.called("create") == 0
+        eventually(lambda: last(still, one.uuid).error, "it waits")
+        assert "step_of_tomorrow" in (last(still, one.uuid).error or "")
+        assert still.fakes.runtime.called("create") == 0, "it is never skipped"
+        monkeypatch.setitem(attempt.STEPS, "step_of_tomorrow", Step(do=lambda ctx: Recording()))
+        row = still.settled(one.uuid)
+        assert row is not None
+        assert row.status is Status.CREATED
+    finally:
+        still.house.stop(30)
+
+
+def test_a_step_nobody_ever_knows_ends_with_its_deadline(
+    still: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "_UNDO_TIME", 1.0)
+    one = still.create(FULL)
+    steps = ["place", "files", "ports", "image", "runtime_create", "step_of_tomorrow"]
+    soon = utcnow() + timedelta(seconds=2)
+    with still.db.write() as conn:
+        conn.execute(schema.operations.update().values(steps=steps, deadline=soon))
+    still.house.start()
+    try:
+        reason = failed(still, one.uuid).status_reason
+        assert reason is not None
+        assert reason.startswith("Gave up after ")
         nothing_is_left(still, records=False)
     finally:
         still.house.stop(30)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from zun.drivers.deadline import Deadline
-from zun.drivers.errors import DriverError, TimedOut
+from zun.drivers.errors import DriverError, TimedOut, Unavailable
 from zun.model.lifecycle import Status
 from zun.model.operation import CONDUCTOR_QUEUE, OUTLIVING, EventKind, Operation, OperationState
 from zun.store import containers, operations
@@ -423,7 +423,8 @@ class Attempt:
 def _known(name: str) -> Step:
     step = STEPS.get(name)
     if step is None:
-        raise LookupError(f"this version does not know the step {name!r} of the journal")
+        # Accepted by a newer release, in the middle of an upgrade: one that knows it will do it, or the time is over.
+        raise Unavailable(f"It waits for a newer release of this process, which knows step {name}.")
     return step
 
 
