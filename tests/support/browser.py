@@ -73,7 +73,12 @@ class Page:
         )
 
     def type(self, *keys: str) -> None:
-        self.browser.switch_to.active_element.send_keys(*keys)
+        """Keys and words, one after the other."""
+        for key in keys:
+            if max(key) > "\uffff":  # as an input method gives it: there is no key for it
+                self.browser.execute_cdp_cmd("Input.insertText", {"text": key})
+            else:
+                self.browser.switch_to.active_element.send_keys(key)
 
     def size(self) -> tuple[int, int]:
         """Rows and columns of the terminal that is shown."""

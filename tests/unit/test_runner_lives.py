@@ -59,7 +59,9 @@ def test_a_stop_waits_for_the_step_and_the_next_life_does_the_rest(
     stopped: list[bool] = []
     stopper = threading.Thread(target=lambda: stopped.append(first.house.stop(30)))
     stopper.start()
-    eventually(lambda: first.house.agent._stopping.is_set())
+    runner = first.house.agent._runner
+    assert runner is not None
+    eventually(runner._stopping.is_set, "it is told to stop")
     go.set()
     stopper.join(30)
     assert stopped == [True]
