@@ -11,6 +11,7 @@ from tests.support.lab import FOREVER, PATIENCE, Lab, soon
 
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
+from zun.drivers.fake import FakeRuntime
 from zun.drivers.runtime import HealthCheck, Hint, LogRequest
 from zun.model import names
 from zun.model.lifecycle import Observed
@@ -274,6 +275,20 @@ def test_list_has_this_host_s_in_every_state(lab: Lab) -> None:
     for uuid, facts in seen.items():
         whole = lab.look(uuid)
         assert (facts.generation, facts.runtime_id) == (whole.generation, whole.runtime_id)
+
+
+def test_what_is_left_out_is_listed_again_and_nothing_else_changes(lab: Lab) -> None:
+    running, paused = lab.running(), lab.running()
+    lab.runtime.pause(paused, soon())
+    before = {uuid: lab.look(uuid) for uuid in (running, paused)}
+    if isinstance(lab.runtime, FakeRuntime):  # an engine's disk has to be full for that
+        lab.runtime.leave_out(running)
+        assert [f.uuid for f in lab.runtime.list(lab.host, soon())] == [paused]
+    for uuid in (running, paused, running):
+        lab.runtime.relist(uuid, soon())
+    assert {f.uuid for f in lab.runtime.list(lab.host, soon())} == {running, paused}
+    assert {uuid: lab.look(uuid) for uuid in (running, paused)} == before
+    lab.runtime.relist(names.new_uuid(), soon())  # there is none
 
 
 def test_a_death_behind_our_back_is_told_and_seen(lab: Lab) -> None:

@@ -333,6 +333,29 @@ def test_what_no_event_told_is_found_by_a_listing(
     until(rig, again.uuid, lambda r: r.started_at != again.started_at)
 
 
+def test_what_the_engine_has_and_does_not_list_is_listed_again(rig: Rig) -> None:
+    one, vanished = running_one(rig), running_one(rig)
+    _at_rest(rig)
+    runtime = rig.fakes.runtime
+    runtime.script("relist", Fail(Unavailable("no space left on device")))
+    runtime.leave_out(one.uuid)
+    runtime.leave_out(vanished.uuid)
+    with runtime._lock:
+        del runtime._boxes[vanished.uuid]
+    runtime.gap()
+    rig.until(vanished.uuid, "Error")
+    eventually(
+        lambda: (
+            one.uuid in {f.uuid for f in runtime.list(rig.house.agent._means.host_id, Deadline(10))}
+        ),
+        "it is listed",
+    )
+    row = rig.row(one.uuid)
+    assert row is not None
+    assert row.status is Status.RUNNING
+    assert runtime.called("relist", vanished.uuid) == 0
+
+
 def test_a_listing_that_fails_is_tried_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     one = running_one(rig)
     _deafen(rig, monkeypatch)

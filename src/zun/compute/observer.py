@@ -84,6 +84,7 @@ class Observer:
         self._pending: dict[str, None] = {}  # a set that keeps its order
         self._looking: set[str] = set()
         self._deferred: set[str] = set()
+        self._unlisted: set[str] = set()  # of ours, what the last listing left out
         self._listing_due = False
         self._gap = False
         self._stopping = threading.Event()
@@ -167,6 +168,7 @@ class Observer:
                 self._looking.add(uuid)
             try:
                 self._look(uuid)
+                self._relist(uuid)
             except DatabaseError as exc:
                 LOG.warning("what container %s is can't be written: %s", uuid, exc)
                 if not self._stopping.wait(_LOOK_AGAIN):
@@ -210,12 +212,16 @@ class Observer:
         by_uuid = {facts.uuid: facts for facts in found}
         with self._env.db.read() as conn:
             rows = containers.on_host(conn, self._means.host)
-        for row in rows:
-            # A listing does not show that one died and came back, nor its health.
-            lived = gap and row.status in _ALIVE
-            if lived or _worth_a_look(row, by_uuid.get(row.uuid)):
-                self.look_at(row.uuid)
-        for uuid in self._capsules.doubtful(by_uuid):
+        # A listing does not show that one died and came back, nor its health.
+        doubtful = [
+            row.uuid
+            for row in rows
+            if (gap and row.status in _ALIVE) or _worth_a_look(row, by_uuid.get(row.uuid))
+        ]
+        doubtful += self._capsules.doubtful(by_uuid)
+        with self._work:
+            self._unlisted = {uuid for uuid in doubtful if uuid not in by_uuid}
+        for uuid in doubtful:
             self.look_at(uuid)
         self._listed(found)
 
@@ -239,6 +245,18 @@ class Observer:
             return
         facts = self._means.runtime.inspect(uuid, Deadline(_LOOK_TIME))
         self._apply(row, facts)
+
+    def _relist(self, uuid: str) -> None:
+        """Has the engine list what it has and left out: by the list alone it is found when it has to go."""
+        if uuid not in self._unlisted:
+            return
+        runtime, deadline = self._means.runtime, Deadline(_LOOK_TIME)
+        if runtime.inspect(uuid, deadline).observed is not Observed.MISSING:
+            LOG.warning("the engine has container %s and does not list it: it is made to", uuid)
+            runtime.relist(uuid, deadline)
+            self._metrics.relisted.inc()
+        with self._work:
+            self._unlisted.discard(uuid)
 
     def _look_at_capsule(self, uuid: str) -> None:
         """What is known by this uuid is a sandbox, if it is anything."""

@@ -64,6 +64,10 @@ class WorkMetrics:
             "zun_operations_in_flight", "Operations this process is working on, by queue.",
             ["queue"], registry=registry,
         )  # fmt: skip
+        self._engine(registry)
+        self._hosts(registry)
+
+    def _engine(self, registry: CollectorRegistry) -> None:
         self.observed = Counter(
             "zun_observed_changes", "Changes of status the engine showed without an operation.",
             ["status"], registry=registry,
@@ -72,10 +76,16 @@ class WorkMetrics:
             "zun_event_stream_gaps", "Times the engine's event stream began anew; each is followed by a listing.",
             registry=registry,
         )  # fmt: skip
+        self.relisted = Counter(
+            "zun_engine_unlisted", "Containers the engine had and did not list, until it was made to.",
+            registry=registry,
+        )  # fmt: skip
         self.leftovers = Counter(
             "zun_leftovers_removed", "Things of ours on the engine that no record knew of, by kind.",
             ["kind"], registry=registry,
         )  # fmt: skip
+
+    def _hosts(self, registry: CollectorRegistry) -> None:
         self.rejections = Counter(
             "zun_placement_rejections", "Hosts a filter turned away where no host fitted, by its words.",
             ["filter"], registry=registry,

@@ -36,6 +36,16 @@ def update(engine: Engine, name: str, limits: Limits, deadline: Deadline) -> Non
         raise errors.Rejected(e.public) from e
 
 
+def relist(engine: Engine, name: str, deadline: Deadline) -> None:
+    """See `Runtime.relist`. A change of nothing is written down, and what is written down is listed."""
+    with (
+        contextlib.suppress(errors.NotFound),
+        engine.call("have the container listed", deadline) as client,
+        client.open("POST", f"/containers/{name}/update", json={}) as answer,
+    ):
+        _read(answer)
+
+
 def commit(engine: Engine, name: str, repository: str, tag: str, deadline: Deadline) -> Committed:
     """See `CanCommit`. The image that had the name before goes, unless something uses it."""
     reference = f"{repository}:{tag}"

@@ -306,6 +306,9 @@ class DockerRuntime(DockerStreams):
     def put_archive(self, uuid: str, path: str, data: bytes, deadline: Deadline) -> None:
         archives.put(self._engine, runtime_name(uuid), path, data, deadline)
 
+    def relist(self, uuid: str, deadline: Deadline) -> None:
+        changes.relist(self._engine, runtime_name(uuid), deadline)
+
     def update(self, uuid: str, limits: Limits, deadline: Deadline) -> None:
         changes.update(self._engine, runtime_name(uuid), limits, deadline)
 

@@ -82,6 +82,7 @@ class FakeRuntime(Streams):
         self._capabilities, self._inventory = capabilities, inventory
         self._networks, self._images = networks, images
         self._boxes: dict[str, Box] = {}
+        self._unlisted: set[str] = set()
         self._begin()
         self._watchers: list[queue.SimpleQueue[Hint | None]] = []
         self._closed = threading.Event()
@@ -111,6 +112,11 @@ class FakeRuntime(Streams):
             del self._boxes[uuid]
             self._end_streams(uuid, None, Why.REMOVED)
         self._tell(uuid)
+
+    def leave_out(self, uuid: str) -> None:
+        """The engine has the container, and does not list it any more."""
+        with self._lock:
+            self._unlisted.add(uuid)
 
     def pause_behind(self, uuid: str) -> None:
         self._set(uuid, observed=Observed.PAUSED)
@@ -227,7 +233,12 @@ class FakeRuntime(Streams):
 
     def list(self, host: str, deadline: Deadline) -> Sequence[Facts]:
         with self._call("list", None, deadline, host):
-            return tuple(box.facts() for box in self._boxes.values() if box.plan.host == host)
+            listed = (box for uuid, box in self._boxes.items() if uuid not in self._unlisted)
+            return tuple(box.facts() for box in listed if box.plan.host == host)
+
+    def relist(self, uuid: str, deadline: Deadline) -> None:
+        with self._call("relist", uuid, deadline):
+            self._unlisted.discard(uuid)
 
     def events(self) -> Iterator[Hint]:
         hints: queue.SimpleQueue[Hint | None] = queue.SimpleQueue()
