@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from zun.drivers.deadline import Deadline
-from zun.drivers.errors import DriverError, TimedOut
+from zun.drivers.errors import DriverError, TimedOut, Unavailable
 from zun.model.lifecycle import Status
 from zun.model.operation import CONDUCTOR_QUEUE, OUTLIVING, EventKind, Operation, OperationState
 from zun.store import containers, operations
@@ -421,9 +421,12 @@ class Attempt:
 
 
 def _known(name: str) -> Step:
+    """The step. Raises Unavailable: a newer release accepted the operation, whose processes can do it, and we can't."""
     step = STEPS.get(name)
     if step is None:
-        raise LookupError(f"this version does not know the step {name!r} of the journal")
+        raise Unavailable(
+            f"The release that runs there does not know the step {name[:40]!r}; a newer one has to take its place."
+        )
     return step
 
 
