@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support import cluster as clusters
+from tests.support import databases
 from tests.support.cluster import Cluster
 from tests.support.workbench import broker, identity
 
@@ -16,6 +17,13 @@ def rabbitmq() -> Iterator[Any]:
     """A RabbitMQ that runs (`workbench.rabbitmq.RabbitMQ`). Whoever kills it starts it again."""
     with broker() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[databases.Servers]:
+    """Private MariaDB and PostgreSQL servers, started when a test first needs them."""
+    with databases.servers() as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")

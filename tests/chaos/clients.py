@@ -11,12 +11,11 @@ from random import Random
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from tests.support.images import FOREVER
 from tests.support.verdict import Promise
 
 #: Seconds a client waits for an answer. Whoever waits longer has got none, and nobody knows what became of it.
 ANSWER = 30.0
-#: Runs until it is told to end, and then ends at once.
-FOREVER = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 100 & wait $!; done"]
 #: Statuses a request may be refused with while things break: 500 is never among them.
 REFUSED = frozenset({404, 409, 503, 504})
 _MOST = 5

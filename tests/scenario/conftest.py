@@ -18,6 +18,7 @@ import requests
 from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
 from tests.support.house import eventually
+from tests.support.images import FOREVER as FOREVER
 from tests.support.images import NAME, ensure_busybox
 from tests.support.service import Service
 
@@ -25,8 +26,6 @@ HOW = (
     "no container engine answers on /var/run/docker.sock. Install Debian's docker.io (apt-get install docker.io"
     " busybox-static docker-registry) and start it: dockerd >/tmp/dockerd.log 2>&1 &"
 )
-#: Runs until it is told to end, and then ends at once.
-FOREVER = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 100 & wait $!; done"]
 LABEL = "org.openstack.zun."
 _octets = itertools.count()
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,65 +12,14 @@ from docker import APIClient
 from docker.errors import APIError
 from tests.scenario.conftest import FOREVER, LABEL
 from tests.support.clients import Clients
+from tests.support.cloud import Cloud
 from tests.support.house import eventually
 from tests.support.images import NAME
-from tests.support.parts import Part, Parts, ask, parts
+from tests.support.parts import ask, parts
 
 from zun.store import processes
 from zun.store.database import Database
 from zun.work.clock import utcnow
-
-
-@dataclass
-class Cloud:
-    """One host, two APIs, two conductors, a stream server; and the services around them."""
-
-    parts: Parts
-    keystone: Any
-    rabbitmq: Any
-    apis: list[Part] = field(default_factory=list)
-    conductors: list[Part] = field(default_factory=list)
-    compute: Part = field(init=False)
-    streams: Part = field(init=False)
-    tokens: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    def token(self, role: str = "member", project: str = "demo") -> str:
-        """Of the user with this role in this project."""
-        if (role, project) not in self.tokens:
-            login = self.keystone.user(project, role)
-            self.tokens[role, project] = self.keystone.token(login)
-        return self.tokens[role, project]
-
-    def ask(
-        self, method: str, path: str, body: Any = None, *, api: int = 0, role: str = "member",
-        project: str = "demo", **headers: str,
-    ) -> tuple[int, Any]:  # fmt: skip
-        """One request with a token."""
-        headers.setdefault("X_Auth_Token", self.token(role, project))
-        return ask(self.apis[api].url, method, path, body, **headers)
-
-    def create(self, **body: Any) -> str:
-        """A running container's uuid."""
-        wanted = {"image": NAME, "command": FOREVER, "cpu": 0.1, "memory": "32", **body}
-        status, answer = self.ask("POST", "/v1/containers?run=true", wanted)
-        assert status == 202, answer
-        return str(answer["uuid"])
-
-    def until(self, uuid: str, status: str) -> Mapping[str, Any]:
-        """The container once it has the status."""
-
-        def has() -> Any:
-            shown = self.ask("GET", f"/v1/containers/{uuid}")[1]
-            return shown if shown.get("status") == status and not shown["task_state"] else None
-
-        found: Mapping[str, Any] = eventually(has, f"{uuid} becomes {status}")
-        return found
-
-    def delete(self, uuid: str) -> None:
-        """Removes it, and waits until it is gone."""
-        status, answer = self.ask("DELETE", f"/v1/containers/{uuid}?stop=true")
-        assert status == 204, answer
-        eventually(lambda: self.ask("GET", f"/v1/containers/{uuid}")[0] == 404, f"{uuid} goes")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import signal
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.service import free_port
 
 from zun.cmd import credentials
 
+ETC = Path(__file__).parents[2] / "etc"
 SERVERS = ("gunicorn", "gunicorn --preload", "uwsgi", "uwsgi, forks late")
 
 
@@ -26,22 +28,40 @@ def service(rabbitmq: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield made
 
 
-def command(server: str, port: int) -> list[str]:
-    """As in etc/uwsgi and etc/gunicorn, with the port and two workers."""
-    if server.startswith("gunicorn"):
-        extra = ["--preload"] if "preload" in server else []
-        return [
-            str(BIN / "gunicorn"), "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "4",
-            "--worker-class", "gthread", *extra, "zun.wsgi.api:application",
-        ]  # fmt: skip
-    extra = [] if "late" in server else ["--lazy-apps"]
+def gunicorn(extra: list[str], port: int, file: Path) -> list[str]:
+    """With the file we ship; said again is only where it listens, and what the file says of a path."""
     return [
-        str(BIN / "uwsgi"), "--http-socket", f"127.0.0.1:{port}", "--mount", "/container=zun.wsgi.api:application",
-        "--manage-script-name", "--master", "--processes", "2", "--threads", "4", "--enable-threads", *extra,
-        "--need-app", "--die-on-term", "--buffer-size", "65535", "--virtualenv", str(BIN.parent),
-        "--hook-master-start", "unix_signal:15 gracefully_kill_them_all", "--disable-logging",
-        "--http-chunked-input",
+        str(BIN / "gunicorn"), "--config", str(ETC / "gunicorn/zun-api.conf.py"), *extra,
+        "--bind", f"127.0.0.1:{port}", "--env", f"OS_ZUN_CONFIG_FILES={file}",
+        "--env", "SCRIPT_NAME=/container", "zun.wsgi.api:application",
     ]  # fmt: skip
+
+
+def uwsgi(late: bool, port: int, file: Path) -> list[str]:
+    """With the file we ship; in a copy of it, where it listens and is configured, and its path as the file says."""
+    text = (ETC / "uwsgi/zun-api.ini").read_text()
+    changes = {
+        "= 127.0.0.1:9517\n": f"= 127.0.0.1:{port}\n",
+        "=/etc/zun/zun.conf\n": f"={file}\n",
+        "\nmodule =": "\n;module =",
+        "\n;mount =": "\nmount =",
+        "\n;manage-script-name =": "\nmanage-script-name =",
+    }
+    if late:
+        changes["lazy-apps = true\n"] = ""
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    ini = file.with_suffix(".ini")
+    ini.write_text(text)
+    return [str(BIN / "uwsgi"), "--ini", str(ini), "--virtualenv", str(BIN.parent)]
+
+
+def command(server: str, port: int, file: Path) -> list[str]:
+    """What starts a server."""
+    if server.startswith("gunicorn"):
+        return gunicorn(["--preload"] if "preload" in server else [], port, file)
+    return uwsgi("late" in server, port, file)
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -55,16 +75,10 @@ def served(request: pytest.FixtureRequest, service: Parts) -> Iterator[Part]:
         name, metrics={"port": figures}, oslo_middleware={"enable_proxy_headers_parsing": "true"},
         cors={"allowed_origin": "https://dashboard.example.com"},
     )  # fmt: skip
-    env = {
-        "OS_ZUN_CONFIG_FILES": str(file),
-        "PROMETHEUS_MULTIPROC_DIR": str(shared),
-        "FIGURES": str(figures),
-    }
-    if request.param.startswith("gunicorn"):
-        env["SCRIPT_NAME"] = "/container"
     made = service.add(
-        command(request.param, port), name, f"http://127.0.0.1:{port}/container", **env
-    )
+        command(request.param, port, file), name, f"http://127.0.0.1:{port}/container",
+        PROMETHEUS_MULTIPROC_DIR=str(shared), FIGURES=str(figures),
+    )  # fmt: skip
     made.start()
     yield made
     if not made.dead:

@@ -12,6 +12,8 @@ from docker import APIClient
 
 BUSYBOX = Path("/bin/busybox")
 NAME = "zun-test/busybox"
+#: Runs until it is told to end, and then ends at once.
+FOREVER = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 100 & wait $!; done"]
 HOW = "no static busybox: install Debian's busybox-static"
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.house import eventually
+from tests.support.releases import Release, today
 from tests.support.service import free_port
 
 KEY = "0123456789abcdef" * 2
 BIN = Path(sys.executable).parent
+TODAY = today()
 
 
 class Part:
@@ -121,29 +123,31 @@ class Parts:
         path.write_text(text)
         return path
 
-    def upgrade(self) -> None:
+    def upgrade(self, release: Release = TODAY) -> None:
         """Makes the schema."""
-        self.run("zun-db-manage", "upgrade")
+        code, said = self.run("zun-db-manage", "upgrade", release=release)
+        assert code == 0, said
 
-    def run(self, program: str, *arguments: str) -> str:
-        """A command of ours to its end; what it printed."""
+    def run(self, program: str, *arguments: str, release: Release = TODAY) -> tuple[int, str]:
+        """A command of ours to its end: its exit code and what it printed."""
         file = str(self.config("command"))
         done = subprocess.run(
-            [str(BIN / program), "--config-file", file, *arguments],
-            capture_output=True, text=True, check=False,
+            [*release.command(program), "--config-file", file, *arguments],
+            env={**os.environ, **release.env}, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.returncode, done.stdout + done.stderr
 
-    def part(self, program: str, name: str = "", **own: Mapping[str, Any]) -> Part:
+    def part(
+        self, program: str, name: str = "", release: Release = TODAY, **own: Mapping[str, Any]
+    ) -> Part:
         """A process of ours, with ports of its own; not started."""
         name = name or program
         port, figures = free_port(), free_port()
         own = {"api": {"port": port}, "metrics": {"port": figures}, **own}
         file = self.config(name, **own)
         at = port if program == "zun-api" else figures
-        command = [str(BIN / program), "--config-file", str(file)]
-        return self.add(command, name, f"http://127.0.0.1:{at}")
+        command = [*release.command(program), "--config-file", str(file)]
+        return self.add(command, name, f"http://127.0.0.1:{at}", **release.env)
 
     def add(self, command: Sequence[str], name: str, url: str, **env: str) -> Part:
         """Any process."""
@@ -159,11 +163,13 @@ class Parts:
 
 
 @contextmanager
-def parts(folder: Path, options: Mapping[str, Mapping[str, Any]]) -> Iterator[Parts]:
-    """Parts on a fresh schema."""
+def parts(
+    folder: Path, options: Mapping[str, Mapping[str, Any]], release: Release = TODAY
+) -> Iterator[Parts]:
+    """Parts on a fresh schema, made by a release."""
     made = Parts(folder, options)
     try:
-        made.upgrade()
+        made.upgrade(release)
         yield made
     finally:
         made.destroy()

@@ -33,13 +33,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("kind", marker.args or databases.KINDS, indirect=True)
 
 
-@pytest.fixture(scope="session")
-def servers() -> Iterator[databases.Servers]:
-    """Private MariaDB and PostgreSQL servers, started when a test first needs them."""
-    with databases.servers() as servers:
-        yield servers
-
-
 @pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:
     """The kind of database of this test."""

@@ -6,7 +6,6 @@ import base64
 import ipaddress
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -31,9 +30,6 @@ from zun.model.lifecycle import Action, Status
 from zun.model.operation import Event, EventKind, Operation, OperationState
 from zun.store import claims, containers, hosts, networks, operations, schema
 from zun.work import attempt, kinds
-from zun.work.clock import utcnow
-from zun.work.context import Recording
-from zun.work.steps import Step
 
 pytestmark = pytest.mark.databases
 
@@ -352,40 +348,36 @@ def test_a_failed_delete_of_a_create_does_not_leave_creating(rig: Rig) -> None:
 # ---- the journal's own words
 
 
-def test_a_step_this_version_does_not_know_waits_for_one_that_does(
-    still: Rig, monkeypatch: pytest.MonkeyPatch
+def test_a_step_that_only_a_newer_release_knows_waits_for_its_processes(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = attempt.STEPS
+    ours = {name: step for name, step in newer.items() if name != "runtime_create"}
+    monkeypatch.setattr(attempt, "STEPS", ours)
+    one = rig.create(FULL)
+    eventually(lambda: last(rig, one.uuid).error, "it waits and says why")
+    assert "does not know the step 'runtime_create'" in str(last(rig, one.uuid).error)
+    monkeypatch.setattr(attempt, "STEPS", newer)
+    row = rig.settled(one.uuid)
+    assert row is not None
+    assert row.status is Status.RUNNING
+    assert of_kind(story(rig, one.uuid), K.STEP_UNDONE) == []
+
+
+def test_a_step_this_version_does_not_know_is_an_error_in_the_end_and_never_skipped(
+    still: Rig,
 ) -> None:
     one = still.create(FULL)
-    steps = ["place", "files", "ports", "step_of_tomorrow", "image", "runtime_create"]
+    steps = ["place", "ports", "step_of_tomorrow", "runtime_create"]
     with still.db.write() as conn:
         conn.execute(schema.operations.update().values(steps=steps))
     still.house.start()
     try:
-        eventually(lambda: last(still, one.uuid).error, "it waits")
-        assert "step_of_tomorrow" in (last(still, one.uuid).error or "")
-        assert still.fakes.runtime.called("create") == 0, "it is never skipped"
-        monkeypatch.setitem(attempt.STEPS, "step_of_tomorrow", Step(do=lambda ctx: Recording()))
-        row = still.settled(one.uuid)
-        assert row is not None
-        assert row.status is Status.CREATED
-    finally:
-        still.house.stop(30)
-
-
-def test_a_step_nobody_ever_knows_ends_with_its_deadline(
-    still: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attempt, "_UNDO_TIME", 1.0)
-    one = still.create(FULL)
-    steps = ["place", "files", "ports", "image", "runtime_create", "step_of_tomorrow"]
-    soon = utcnow() + timedelta(seconds=2)
-    with still.db.write() as conn:
-        conn.execute(schema.operations.update().values(steps=steps, deadline=soon))
-    still.house.start()
-    try:
-        reason = failed(still, one.uuid).status_reason
-        assert reason is not None
-        assert reason.startswith("Gave up after ")
+        eventually(lambda: last(still, one.uuid).error, "it waits for a release that knows it")
+        with still.db.write() as conn:
+            conn.execute(schema.operations.update().values(deadline=NOW, not_before=None))
+        assert "'step_of_tomorrow'" in str(failed(still, one.uuid).status_reason)
+        assert still.fakes.runtime.called("create") == 0
         nothing_is_left(still, records=False)
     finally:
         still.house.stop(30)

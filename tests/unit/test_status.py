@@ -51,6 +51,20 @@ def test_what_is_left_of_standalone(tmp_path: Path) -> None:
     assert noauth.code == Code.FAILURE
 
 
+def test_credentials_that_only_the_check_reads(tmp_path: Path) -> None:
+    """Those of upstream's [keystone_auth] are tried where they are given, and are not said to be read by nobody."""
+    keystone = (
+        "auth_type = password\nauth_url = http://127.0.0.1:1/v3\nusername = zun\npassword = p\n"
+        "project_name = service\nuser_domain_id = default\nproject_domain_id = default\n"
+    )
+    text = f"[api]\nauth_strategy = keystone\n[keystone_authtoken]\n{keystone}"
+    without = settings(tmp_path, text)
+    assert "[keystone_auth]" not in str(status.check_identity(without).details)
+    given = settings(tmp_path, f"{text}[keystone_auth]\n{keystone}")
+    assert "[keystone_auth]: ConnectFailure" in str(status.check_identity(given).details)
+    assert "keystone_auth" not in str(status.check_configuration(given).details)
+
+
 def test_the_published_key(tmp_path: Path, rig: Rig) -> None:
     assert status.check_keys(settings(tmp_path)).code == Code.SUCCESS
     path = tmp_path / "zun.conf"

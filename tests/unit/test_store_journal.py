@@ -155,6 +155,25 @@ def test_taking_up_an_undo_goes_on_undoing(db: Database) -> None:
     assert mine.state is S.UNDOING
 
 
+def test_what_only_a_newer_release_can_read_is_left_to_it(db: Database) -> None:
+    """Else one wish of a new kind would keep an older process from all others of its queue."""
+    known, newer, held = (_open(db, operation(queue="host:a")) for _ in range(3))
+    _claim(db, held)
+    with db.write() as conn:
+        conn.execute(
+            operations.operations.update()
+            .where(operations.operations.c.uuid.in_([newer.uuid, held.uuid]))
+            .values(action="teleport", not_before=NOW - timedelta(seconds=1))
+        )
+    assert _claimable(db, "host:a") == [known.uuid]
+    with db.write() as conn:
+        assert [o.uuid for o in operations.open_in(conn, "host:a", 10)] == [known.uuid]
+        assert operations.next_due(conn, "host:a") is None
+        assert operations.take_back(conn, LATER, by="me", epoch=2) == []
+        assert operations.take_back(conn, LATER) == []
+        assert operations.open_counts(conn) == {"host:a": 3}
+
+
 def test_take_back_by_epoch_takes_only_an_older_life_of_the_same_claimant(db: Database) -> None:
     old, undoing, now, other = (_open(db, operation()) for _ in range(4))
     with db.write() as conn:

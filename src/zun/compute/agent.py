@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -36,6 +37,8 @@ from zun.work.runner import Checkpoint, Claimant, Runner, RunnerSettings
 LOG = logging.getLogger(__name__)
 
 _STREAMS_END = 8.0  # seconds in which byte streams are brought to an end
+_THREADS_END = 5.0  # seconds for a thread to see that it is to end
+_LEAST = 0.5  # seconds that each part has for its end even so, when others took all the time
 
 #: What is believed of a host whose engine has never answered: nothing fits on it.
 _UNKNOWN = Inventory(
@@ -145,15 +148,20 @@ class Agent:
         self._heart.start()
 
     def stop(self, seconds: float) -> bool:
-        """Ends within `seconds`; whether all steps in flight had ended by then."""
+        """Ends within `seconds` and a little more, whatever hangs; whether all steps in flight had ended by then."""
+        until = time.monotonic() + seconds
+
+        def left(most: float) -> float:
+            return max(min(most, until - time.monotonic()), _LEAST)
+
         self._stopping.set()
-        self._endpoint.stop(min(seconds, _STREAMS_END))
-        self._timekeeper.stop()
-        ended = self._runner.stop(seconds) if self._runner else True
-        self.observer.stop()
-        self._watchdog.stop()
+        self._endpoint.stop(left(_STREAMS_END))
+        self._timekeeper.stop(left(_THREADS_END))
+        ended = self._runner.stop(left(seconds)) if self._runner else True
+        self.observer.stop(left(_THREADS_END))
+        self._watchdog.stop(left(_THREADS_END))
         if self._heart.ident is not None:
-            self._heart.join(5)
+            self._heart.join(left(_THREADS_END))
         return ended
 
     def probe(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -105,15 +106,16 @@ class Observer:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
-        """Ends watching. The runtime's event stream must be closed by its owner."""
+    def stop(self, seconds: float = 5.0) -> None:
+        """Ends watching, within `seconds`. The runtime's event stream must be closed by its owner."""
+        until = time.monotonic() + seconds
         self._stopping.set()
         with self._work:
             self._work.notify_all()
         self._means.runtime.close()
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(5)
+                thread.join(max(until - time.monotonic(), 0))
 
     @property
     def alive(self) -> bool:

@@ -57,11 +57,11 @@ class Watchdog:
         if self._after is not None:
             self._thread.start()
 
-    def stop(self) -> None:
-        """Ends."""
+    def stop(self, seconds: float = 5.0) -> None:
+        """Ends, within `seconds`."""
         self._stopping.set()
         if self._thread.ident is not None:
-            self._thread.join(5)
+            self._thread.join(seconds)
 
     def now(self) -> float:
         """The moment, for `renew`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -216,8 +216,11 @@ def _is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
-def unknown_options(conf: cfg.ConfigOpts) -> list[str]:
-    """One line for each option in `conf`'s files that nothing here reads, with the reason where there is one."""
+def unknown_options(conf: cfg.ConfigOpts, *, read: Collection[str] = ()) -> list[str]:
+    """One line for each option in `conf`'s files that nothing here reads, with the reason where there is one.
+
+    `read`: sections that only the caller reads.
+    """
     known: dict[str, set[str]] = {"default": {"config_file", "config_dir", *ignored.MESSAGING}}
     for name in conf:
         value = conf[name]
@@ -228,7 +231,7 @@ def unknown_options(conf: cfg.ConfigOpts) -> list[str]:
     lines = []
     for file, section, option in _options_in_files(conf):
         name = option.replace("-", "_")
-        if section.lower() in ignored.LIBRARIES or name in known.get(section.lower(), ()):
+        if section.lower() in {*ignored.LIBRARIES, *read} or name in known.get(section.lower(), ()):
             continue
         reason = ignored.why(section, name)
         what = f"is not read: {reason}" if reason else "is not an option of this release: ignored"

@@ -24,6 +24,8 @@ _CHANGE = operations.update().where(
     operations.c.id == sa.bindparam("of_id"), operations.c.version == sa.bindparam("of_version")
 )
 _NO_ID = frozenset({"id"})
+#: What this release can read. Actions that only a newer one knows are left to its processes.
+_READABLE = operations.c.action.in_(sorted(Action))
 
 
 class AlreadyOpen(Exception):
@@ -80,6 +82,7 @@ def claimable(conn: Connection, queue: str, now: datetime, most: int) -> Sequenc
             operations.c.queue == queue,
             operations.c.state.in_(sorted(CLAIMABLE)),
             sa.or_(operations.c.not_before.is_(None), operations.c.not_before <= now),
+            _READABLE,
         )
         .order_by(operations.c.id)
         .limit(most)
@@ -89,14 +92,16 @@ def claimable(conn: Connection, queue: str, now: datetime, most: int) -> Sequenc
 
 def open_in(conn: Connection, queue: str, most: int) -> Sequence[Operation]:
     """Open operations of `queue`, oldest first, whoever has them."""
-    query = _SELECT.where(operations.c.queue == queue, operations.c.open_key.is_not(None))
+    query = _SELECT.where(
+        operations.c.queue == queue, operations.c.open_key.is_not(None), _READABLE
+    )
     return [_value(row) for row in conn.execute(query.order_by(operations.c.id).limit(most))]
 
 
 def next_due(conn: Connection, queue: str) -> datetime | None:
     """When the earliest back-off in `queue` ends, or None if nothing backs off."""
     query = sa.select(sa.func.min(operations.c.not_before)).where(
-        operations.c.queue == queue, operations.c.state.in_(sorted(CLAIMABLE))
+        operations.c.queue == queue, operations.c.state.in_(sorted(CLAIMABLE)), _READABLE
     )
     due: datetime | None = conn.execute(query).scalar()
     return due
@@ -191,7 +196,7 @@ def take_back(
 
     With `by` and `epoch`: all that an older life of this claimant holds. Without: all whose lease is over.
     """
-    query = _SELECT.where(operations.c.state.in_(sorted(CLAIMED)))
+    query = _SELECT.where(operations.c.state.in_(sorted(CLAIMED)), _READABLE)
     if by is not None:
         query = query.where(operations.c.claimed_by == by, operations.c.claimed_epoch < epoch)
     else:

@@ -421,10 +421,12 @@ class Attempt:
 
 
 def _known(name: str) -> Step:
+    """The step. Raises Unavailable: a newer release accepted the operation, whose processes can do it, and we can't."""
     step = STEPS.get(name)
     if step is None:
-        # Accepted by a newer release, in the middle of an upgrade: one that knows it will do it, or the time is over.
-        raise Unavailable(f"It waits for a newer release of this process, which knows step {name}.")
+        raise Unavailable(
+            f"The release that runs there does not know the step {name[:40]!r}; a newer one has to take its place."
+        )
     return step
 
 
