@@ -98,8 +98,8 @@ def ask(
     url = urlsplit(base)
     assert url.hostname
     conn = http.client.HTTPConnection(url.hostname, url.port, timeout=TIMEOUT)
-    conn.request(method, path, body, dict(headers))
     try:
+        conn.request(method, path, body, dict(headers))
         reply = Reply(conn, conn.getresponse())
     except BaseException:
         conn.close()
