@@ -77,7 +77,7 @@ class Observer:
         self._settings = settings
         self._metrics = metrics
         self._listed = listed
-        self._capsules = CapsuleWatch(env, intents, metrics)
+        self._capsules = CapsuleWatch(env, intents, metrics, may_write)
         self._may_write = may_write
         self.started = False
         self._work = threading.Condition()

@@ -246,11 +246,17 @@ class HostWatch:
                 if row is not None:
                     changes["lost_status"] = row.lost_status or operation.prior_status
                 SUBJECTS[operation.resource].update(conn, operation.container_uuid, now, changes)
+                if not lost:  # what is lost of a capsule its containers are told as any other
+                    self._give_up_members(conn, operation.container_uuid, now)
             detail = {"error": error, **({"status": status} if status else {})}
             operations.tell(conn, new, EventKind.FAILED, now, detail=detail)
 
         self._env.db.run(write)
         LOG.warning("%s of %s is given up: %s", operation.action, operation.container_uuid, error)
+
+    def _give_up_members(self, conn: Connection, capsule: str, now: datetime) -> None:
+        for member in containers.members_of(conn, [capsule])[capsule]:
+            containers.update(conn, member.uuid, now, status=Status.ERROR, lost_status=None)
 
     # ---- its containers
 
@@ -275,7 +281,7 @@ class HostWatch:
                 return
             reason = _unheard(name, since, capsule.status)
             columns = {"status": Status.UNKNOWN, "status_reason": reason}
-            if capsules.update(conn, capsule.uuid, now, columns, idle=True):
+            if capsules.update_if_idle(conn, capsule, now, columns):
                 detail = {**columns, "status_before": capsule.status}
                 operations.tell_observed(conn, capsule.uuid, capsule.project_id, now, detail)
 

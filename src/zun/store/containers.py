@@ -315,8 +315,13 @@ def movable_on(conn: Connection, host: str) -> Sequence[Container]:
     return [_value(row) for row in conn.execute(query)]
 
 
-def elsewhere(conn: Connection, uuids: Sequence[str], host: str) -> set[str]:
-    """Those of `uuids` that are, or are on their way to be, another host's than `host` (asked in slices)."""
+def elsewhere(
+    conn: Connection, uuids: Sequence[str], host: str, *, nowhere: bool = False
+) -> set[str]:
+    """Those of `uuids` that are, or are on their way to be, another host's than `host` (asked in slices).
+
+    `nowhere`: also those that no host has.
+    """
     found: set[str] = set()
     # One that is made anew is its old host's until it is placed, but no longer to keep.
     leaving = sa.and_(
@@ -324,13 +329,16 @@ def elsewhere(conn: Connection, uuids: Sequence[str], host: str) -> set[str]:
         containers.c.host == host,
         operations.c.queue != host_queue(host),
     )
+    other = containers.c.host != host
+    if nowhere:
+        other = sa.or_(other, containers.c.host.is_(None))
     for start in range(0, len(uuids), 500):
         query = (
             sa.select(containers.c.uuid)
             .select_from(containers.outerjoin(operations, _OPEN))
             .where(
                 containers.c.uuid.in_(uuids[start : start + 500]),
-                sa.or_(containers.c.host != host, leaving),
+                sa.or_(other, leaving),
             )
         )
         found |= set(conn.execute(query).scalars())
