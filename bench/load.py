@@ -36,12 +36,12 @@ def put(
 
     `pid` is the server's process.
     """
-    before = _cpu(pid)
+    before = cpu_ms(pid)
     borne = (_wrk if shutil.which("wrk") else _threads)(port, path, headers, seconds)
-    return replace(borne, cpu=(_cpu(pid) - before) / max(borne.count, 1))
+    return replace(borne, cpu=(cpu_ms(pid) - before) / max(borne.count, 1))
 
 
-def _cpu(pid: int | None) -> float:
+def cpu_ms(pid: int | None) -> float:
     """Milliseconds of processor time a process has had."""
     if pid is None:
         return 0.0
