@@ -26,6 +26,8 @@ _PROXY_PORT = 6784
 #: Seconds: a host is down after three beats that did not come.
 _BEAT = 3
 _ANSWER_SECONDS = 10.0
+#: Bytes of an archive in a request, in base64.
+_ARCHIVE = 128 * 1024 * 1024
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -65,7 +67,7 @@ class Deployment:
         common: dict[str, dict[str, Any]] = {
             "DEFAULT": {"host": "controller", "state_path": self.state / "zun",
                         "service_down_time": 3 * _BEAT},
-            "api": {"host_ip": self.address},
+            "api": {"host_ip": self.address, "max_archive_size": _ARCHIVE},
             "compute": {"heartbeat_interval": _BEAT},
             # All hosts wait for the same disks and were given the same images, whatever is recorded of them.
             "scheduler": {"io_ops_weight_multiplier": 0.0, "image_weight_multiplier": 0.0},

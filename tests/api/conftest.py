@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes, urlencode
 from wsgiref.validate import validator
 
@@ -46,6 +46,8 @@ from zun.service.images import Images
 from zun.service.inside import Inside
 from zun.service.intents import Intents
 from zun.service.networks import Networks
+from zun.service.queries import ArchiveStat
+from zun.service.questions import Questions
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
 from zun.service.sessions import Sessions
@@ -238,6 +240,19 @@ class Api:
             )
 
 
+class Files:
+    """One file in every container."""
+
+    def get(self, container: Container, path: str, sink: Callable[[bytes], None]) -> ArchiveStat:
+        sink(b"text")
+        return ArchiveStat(
+            name="file", size=4, mode=0o644, mtime="2026-01-01T00:00:00Z", link_target=""
+        )
+
+    def put(self, container: Container, path: str, source: BinaryIO) -> None:
+        source.read()
+
+
 def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Services:
     # The tests fill one project with whatever they need; those of quotas set limits themselves.
     settings = ServiceSettings(
@@ -250,7 +265,7 @@ def _house(db: Database, answers: dict[str, Any], health: dict[str, Any]) -> Ser
     return Services(
         containers=Containers(db, bus, intents, settings, utcnow),
         capsules=Capsules(db, intents, settings, utcnow),
-        inside=Inside(db, bus, settings),
+        inside=Inside(Questions(db, bus, settings), Files()),
         sessions=Sessions(db, bus, settings, utcnow),
         networks=Networks(db, intents, settings, utcnow),
         images=Images(db, bus, intents, settings, utcnow),
@@ -287,9 +302,6 @@ def _answers(asked: dict[str, Any]) -> dict[str, Any]:
     usage = {
         "cpu": 0.25, "memory": 2**20, "memory_limit": 2**26, "received": 1, "sent": 2, "read": 3, "written": 4,
     }  # fmt: skip
-    archive = {
-        "data": b"text", "name": "file", "size": 4, "mode": 0o644, "mtime": "2026-01-01T00:00:00Z", "link_target": "",
-    }  # fmt: skip
     return {
         "logs": logs,
         "execute": execute,
@@ -298,8 +310,6 @@ def _answers(asked: dict[str, Any]) -> dict[str, Any]:
         "resize_exec": resize_exec,
         "top": lambda arguments, seconds: {"titles": ["PID", "CMD"], "rows": [["1", "sleep 5"]]},
         "stats": lambda arguments, seconds: usage,
-        "get_archive": lambda arguments, seconds: archive,
-        "put_archive": lambda arguments, seconds: None,
         "image_search": lambda arguments, seconds: [{"name": arguments["term"]}],
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.house import Rig, eventually
 from tests.support.lab import soon
+from tests.support.rawstreams import tar_of
 
 from zun.api.middleware.archives import ArchiveGate
 from zun.drivers.errors import Rejected, Unavailable
@@ -25,15 +26,6 @@ from zun.store import claims, images, networks
 C = "/v1/containers"
 I = "/v1/images"  # noqa: E741
 N = "/v1/networks"
-
-
-def tar_of(name: str, content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        info = tarfile.TarInfo(name)
-        info.size = len(content)
-        tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def run(api: Any, rig: Rig, name: str = "web", *, project: str = "p1", **fields: Any) -> str:
@@ -573,7 +565,7 @@ def test_the_gate_for_archives_says_when_it_is_full() -> None:
         return [b""]
 
     gate = ArchiveGate(app, patience=0.05)
-    busy = {"PATH_INFO": "/v1/containers/web/get_archive"}
+    busy = {"PATH_INFO": "/v1/containers/web/put_archive"}
     nobody: Any = None
     threads = []
     for _ in range(2):

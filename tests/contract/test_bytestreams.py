@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from typing import Any
 
 import pytest
 from tests.support.house import eventually
 from tests.support.lab import FOREVER, Lab, soon
-from tests.support.rawstreams import talking
+from tests.support.rawstreams import files_of, get_files, put_files, talking, tar_of
 
 from zun.drivers import errors
 from zun.drivers.bytestreams import (
@@ -26,7 +24,7 @@ from zun.drivers.bytestreams import (
     pack,
 )
 from zun.drivers.docker.hijack import LAST_CHUNK, Chunked, chunk
-from zun.drivers.runtime import LogRequest
+from zun.drivers.runtime import CanPause, LogRequest
 from zun.model import names
 from zun.model.session import Why
 
@@ -241,50 +239,39 @@ def test_open_log_gives_the_backlog_and_what_follows(lab: Lab) -> None:
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def _tar(name: str, content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        info = tarfile.TarInfo(name)
-        info.size = len(content)
-        tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def test_files_go_in_and_come_out(lab: Lab) -> None:
-    uuid = lab.running()
+@pytest.mark.parametrize("state", ["created", "running", "paused"])
+def test_files_go_in_and_come_out(lab: Lab, state: str) -> None:
+    uuid = lab.created() if state == "created" else lab.running()
+    if state == "paused":
+        assert isinstance(lab.runtime, CanPause)
+        lab.runtime.pause(uuid, soon())
     content = bytes(range(256)) * 4000  # a megabyte
-    with talking(lab.runtime.open_put(uuid, "/tmp", soon())) as put:
-        data = _tar("f.bin", content)
-        for at in range(0, len(data), 50_000):
-            put.send(data[at : at + 50_000])
-        put.end_input()
-        put.whole()
-        assert put.outcome().why is Why.EXITED
-    with talking(lab.runtime.open_get(uuid, "/tmp/f.bin", soon())) as get:
-        assert get.stream.stat is not None
-        assert (get.stream.stat.name, get.stream.stat.size) == ("f.bin", len(content))
-        whole = get.whole()
-        assert get.outcome().why is Why.EXITED
-    with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
-        found = tar.extractfile("f.bin")
-        assert found is not None and found.read() == content
+    put_files(lab.runtime, uuid, "/tmp", tar_of("f.bin", content))
+    data, stat = get_files(lab.runtime, uuid, "/tmp/f.bin")
+    assert files_of(data) == {"f.bin": content}
+    assert (stat.name, stat.size, stat.link_target) == ("f.bin", len(content), "")
+    assert stat.mode & 0o777 == 0o644
+    assert "T" in stat.mtime
+    data, stat = get_files(lab.runtime, uuid, "/tmp")
+    assert files_of(data) == {"tmp/f.bin": content}
+    assert stat.name == "tmp"
 
 
 def test_files_that_are_not_there_or_no_archive(lab: Lab) -> None:
     uuid = lab.running()
+    put_files(lab.runtime, uuid, "/tmp", tar_of("file", b"x"))
     with pytest.raises(errors.Rejected):
         lab.runtime.open_get(uuid, "/no/such", soon())
     with pytest.raises(errors.NotFound):
         lab.runtime.open_get(names.new_uuid(), "/tmp", soon())
     with pytest.raises(errors.NotFound):
         lab.runtime.open_put(names.new_uuid(), "/tmp", soon())
-    for path, data in (("/no/such", _tar("f", b"x")), ("/tmp", b"no tar " * 1000)):
-        with talking(lab.runtime.open_put(uuid, path, soon())) as put:
-            put.send(data)
-            put.end_input()
-            put.whole()
-            with pytest.raises(errors.Rejected):
-                put.outcome()
+    large = tar_of("f", bytes(4_000_000))  # refused while it is on its way
+    for path, data in (
+        ("/no/such", tar_of("f", b"x")), ("/no/such", large), ("/tmp/file", large), ("/tmp", b"no tar " * 1000),
+    ):  # fmt: skip
+        with pytest.raises(errors.Rejected):
+            put_files(lab.runtime, uuid, path, data)
 
 
 # -- taking streams apart --------------------------------------------------------------------------------------------

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.support.lab import Lab, soon
+from tests.support.rawstreams import put_files, tar_of
 
 from zun.drivers import errors
 from zun.drivers.docker import measure
 from zun.drivers.fake import FakeRuntime
 from zun.drivers.runtime import (
     Attachment,
-    CanArchive,
     CanCommit,
     CanConnect,
     CanMeasure,
@@ -29,23 +27,7 @@ from zun.model.lifecycle import Observed
 MIB = 1024 * 1024
 
 
-def tar_of(name: str, content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        info = tarfile.TarInfo(name)
-        info.size = len(content)
-        tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def files_of(data: bytes) -> dict[str, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return {m.name: f.read() for m in tar if (f := tar.extractfile(m)) is not None}
-
-
-@pytest.mark.parametrize(
-    "power", [CanTop, CanMeasure, CanArchive, CanUpdate, CanConnect, CanCommit]
-)
+@pytest.mark.parametrize("power", [CanTop, CanMeasure, CanUpdate, CanConnect, CanCommit])
 def test_the_power_is_there(lab: Lab, power: type) -> None:
     assert isinstance(lab.runtime, power)
 
@@ -170,47 +152,6 @@ def test_a_process_that_is_another_s_is_not_measured(tmp_path: Path) -> None:
         measure.read(7, "abc", tmp_path, tmp_path)
 
 
-# -- archives --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("state", ["created", "running", "paused"])
-def test_files_go_in_and_out_whole(lab: Lab, state: str) -> None:
-    uuid = lab.created() if state == "created" else lab.running()
-    if state == "paused":
-        lab.runtime.pause(uuid, soon())
-    content = bytes(range(256)) * 300
-    lab.runtime.put_archive(uuid, "/tmp", tar_of("file", content), soon())
-    data, stat = lab.runtime.get_archive(uuid, "/tmp/file", 10**6, soon())
-    assert files_of(data) == {"file": content}
-    assert (stat.name, stat.size, stat.link_target) == ("file", len(content), "")
-    assert stat.mode & 0o777 == 0o644
-    assert "T" in stat.mtime
-    data, stat = lab.runtime.get_archive(uuid, "/tmp", 10**6, soon())
-    assert files_of(data) == {"tmp/file": content}
-    assert stat.name == "tmp"
-
-
-def test_archives_refuse_what_cannot_be(lab: Lab) -> None:
-    uuid = lab.created()
-    with pytest.raises(errors.Rejected):
-        lab.runtime.get_archive(uuid, "/no/such/file", 10**6, soon())
-    for path in ("/no/such/directory", "/tmp/file"):
-        lab.runtime.put_archive(uuid, "/tmp", tar_of("file", b"x"), soon())
-        with pytest.raises(errors.Rejected):
-            lab.runtime.put_archive(uuid, path, tar_of("other", b"x"), soon())
-    with pytest.raises(errors.Rejected, match="no tar archive"):
-        lab.runtime.put_archive(uuid, "/tmp", b"junk" * 1000, soon())
-    with pytest.raises(errors.Rejected, match="bytes"):
-        lab.runtime.get_archive(uuid, "/tmp/file", 100, soon())
-
-
-def test_archives_of_nothing_are_not_found(lab: Lab) -> None:
-    with pytest.raises(errors.NotFound):
-        lab.runtime.get_archive(names.new_uuid(), "/tmp", 100, soon())
-    with pytest.raises(errors.NotFound):
-        lab.runtime.put_archive(names.new_uuid(), "/tmp", tar_of("f", b""), soon())
-
-
 # -- update ----------------------------------------------------------------------------------------------------------
 
 
@@ -332,7 +273,7 @@ def test_commit_makes_an_image_and_leaves_the_container_running(lab: Lab) -> Non
         first = lab.runtime.commit(uuid, repository, "v1", soon())
         assert first.image_id.startswith("sha256:")
         assert first.size > 0
-        lab.runtime.put_archive(uuid, "/tmp", tar_of("new", b"x"), soon())
+        put_files(lab.runtime, uuid, "/tmp", tar_of("new", b"x"))
         second = lab.runtime.commit(uuid, repository, "v1", soon())
         assert second.image_id != first.image_id
         assert lab.look(uuid).observed is Observed.RUNNING

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import random
 import signal
 import stat
 import subprocess
@@ -16,6 +18,7 @@ from tests.support import images
 from tests.support.cluster import HOSTS, Cluster, User, workbench
 from tests.support.house import eventually
 from tests.support.proxying import read_until
+from tests.support.rawstreams import files_of, tar_of
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -225,6 +228,24 @@ def _attached(url: str) -> ClientConnection:
     return connect(
         url, subprotocols=[Subprotocol("binary")], proxy=None, compression=None, open_timeout=60
     )
+
+
+def test_files_of_another_host_whatever_their_size(cluster: Cluster, admin: User) -> None:
+    """More than any message carries; and of what goes out the API never has much in memory."""
+    size, host = 64 * 1024 * 1024, cluster.hosts[1]
+    content = random.Random(3).randbytes(size)
+    _run(admin, "files", "--host", host)
+    uuid = admin.until("files", "Running")["uuid"]
+    data = base64.b64encode(tar_of("f", content)).decode()
+    path = f"containers/{uuid}/put_archive?path=/tmp"
+    assert cluster.call("POST", path, {"data": data}) is None
+    resting = cluster.rest_memory("api")
+    got = cluster.call("GET", f"containers/{uuid}/get_archive?path=/tmp/f")
+    grown = {pid: most - resting[pid] for pid, most in cluster.most_memory("api").items()}
+    assert files_of(base64.b64decode(got["data"])) == {"f": content}
+    assert max(grown.values()) < size // 2, grown
+    admin.text("delete", "--stop", "files")
+    admin.gone("files")
 
 
 def test_status_and_logs_tell(cluster: Cluster) -> None:

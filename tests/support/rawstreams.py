@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 
-from zun.drivers.bytestreams import STDERR, STDOUT, Outcome, RawStream
+from zun.drivers.bytestreams import STDERR, STDOUT, CanOpenArchive, Outcome, RawStream
 from zun.drivers.deadline import Deadline
+from zun.drivers.runtime import PathStat
+from zun.model.session import Why
 
 PATIENCE = 60.0
 
@@ -70,3 +74,40 @@ def talking(stream: RawStream) -> Iterator[Talk]:
         yield talk
     finally:
         talk.close()
+
+
+def tar_of(name: str, content: bytes) -> bytes:
+    """An archive of one file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def files_of(data: bytes) -> dict[str, bytes]:
+    """The files of an archive, by name."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return {m.name: f.read() for m in tar if (f := tar.extractfile(m)) is not None}
+
+
+def put_files(runtime: CanOpenArchive, uuid: str, path: str, data: bytes) -> None:
+    """Unpacks an archive in a container. Raises `drivers.errors`."""
+    with talking(runtime.open_put(uuid, path, Deadline(PATIENCE))) as put:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused on its way
+            for at in range(0, len(data), 50_000):
+                put.send(data[at : at + 50_000])
+            put.end_input()
+        with contextlib.suppress(ConnectionResetError):
+            put.whole()
+        assert put.outcome().why is Why.EXITED
+
+
+def get_files(runtime: CanOpenArchive, uuid: str, path: str) -> tuple[bytes, PathStat]:
+    """The archive of a path, and what the path is. Raises `drivers.errors`."""
+    with talking(runtime.open_get(uuid, path, Deadline(PATIENCE))) as get:
+        whole = get.whole()
+        assert get.outcome().why is Why.EXITED
+        assert get.stream.stat is not None
+        return whole, get.stream.stat

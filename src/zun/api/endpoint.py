@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import falcon
 import orjson
@@ -56,11 +56,16 @@ class Takes(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler answers; a 204 has no body at all (defect 13.2-26)."""
+    """What a handler answers; a 204 has no body at all (defect 13.2-26).
+
+    file: JSON of `length` bytes, in place of `body`; closed once it is sent.
+    """
 
     status: int
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    file: BinaryIO | None = None
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +245,10 @@ def write(resp: falcon.Response, answer: Answer) -> None:
     """Put an answer on the wire; an empty success is JSON `null` (contract 2.0), a 204 is nothing."""
     resp.status = answer.status
     resp.set_headers(answer.headers)
-    if answer.status != 204:
+    if answer.file is not None:
+        resp.content_type = _JSON
+        resp.set_stream(answer.file, answer.length)
+    elif answer.status != 204:
         resp.content_type = _JSON
         resp.data = orjson.dumps(answer.body, default=_plain)
 

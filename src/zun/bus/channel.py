@@ -10,7 +10,7 @@ Then frames, both ways: kind (1 byte), length (4 bytes, big endian, at most `FRA
     E  data of stderr, from the agent
     C  end of the data of this direction, no payload
     R  to the agent: {"h": rows, "w": columns} of the terminal
-    X  from the agent, the last one: {"why": ..., "exit_code": ..., "reason": ...}
+    X  from the agent, the last one: {"why": ..., "exit_code": ..., "reason": ..., "status": ...}
 
 Back-pressure is TCP's: neither side reads ahead more than two frames, nor keeps more than that to write.
 """
@@ -49,11 +49,15 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How a stream ended. `exit_code` of the process, None where it is not known; `reason` is fit for a user's eyes."""
+    """How a stream ended. `exit_code` of the process, None where it is not known; `reason` is fit for a user's eyes.
+
+    status: as of HTTP, what kind of ERROR it was; None where that is not known.
+    """
 
     why: Why
     exit_code: int | None = None
     reason: str = ""
+    status: int | None = None
 
 
 class Broken(Exception):
@@ -229,20 +233,24 @@ class Channel:
 
 def end_frame(end: End) -> bytes:
     """The payload of an END frame."""
-    return json.dumps({"why": end.why, "exit_code": end.exit_code, "reason": end.reason}).encode()
+    said = {"why": end.why, "exit_code": end.exit_code, "reason": end.reason}
+    if end.status is not None:
+        said["status"] = end.status
+    return json.dumps(said).encode()
 
 
 def end_of(payload: bytes) -> End:
     """What an END frame says. Raises Broken."""
     try:
         value = json.loads(payload)
-        code = value["exit_code"]
+        code, status = value["exit_code"], value.get("status")
         return End(
             why=Why(value["why"]),
             exit_code=None if code is None else int(code),
             reason=str(value["reason"]),
+            status=None if status is None else int(status),
         )
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise Broken("the agent's last frame can't be read") from exc
 
 

@@ -17,6 +17,7 @@ from zun.cmd import arguments, identity, keys, process, separate
 from zun.cmd.metrics import serve_metrics
 from zun.cmd.serving import ApiServer
 from zun.cmd.streams import port_of
+from zun.cmd.tls import client_context
 from zun.cmd.wiring import build_api
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def build(conf: cfg.ConfigOpts) -> Application:
     secrets = keys.load(conf)
     base = separate.begin(conf, KIND)
     keys.check(base.ground.db, secrets)
-    services = build_api(base.ground, secrets=secrets, probes={"bus": base.bus.probe})
+    services = build_api(
+        base.ground, secrets=secrets, probes={"bus": base.bus.probe}, tls=client_context(conf)
+    )
     wsgi = build_app(
         services, _settings(conf, base.ground.settings.api), authenticate, Enforcer(conf=conf),
         base.registry, identity.front(conf),

@@ -17,6 +17,7 @@ from zun.cmd.database import connect
 from zun.cmd.metrics import Records, serve_metrics
 from zun.cmd.serving import ApiServer
 from zun.cmd.streams import END, streams_of, told_to
+from zun.cmd.tls import client_context
 from zun.cmd.wsproxy import proxy_of, reload_on_hangup, told_where
 from zun.store import migrate
 from zun.streams.handlers import Sources
@@ -77,7 +78,7 @@ def serve(
     settings = wiring.settings_of(conf)
     house = wiring.build(
         database, conf.host, lambda owner: hosting.docker_drivers(conf, owner), settings,
-        secrets=secrets, checkpoint=checkpoint,
+        secrets=secrets, checkpoint=checkpoint, tls=client_context(conf),
     )  # fmt: skip
     database.watch(DatabaseMetrics(house.metrics.registry))
     assert house.services.later is not None

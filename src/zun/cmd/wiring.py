@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ from zun.drivers.network import NetworkDriver
 from zun.drivers.runtime import Runtime
 from zun.drivers.volume import VolumeDriver
 from zun.model.names import new_uuid
+from zun.service.agents import AgentStreams
+from zun.service.archives import Archives
 from zun.service.capsules import Capsules
 from zun.service.containers import Containers
 from zun.service.health import Health, Probe
@@ -43,6 +46,7 @@ from zun.service.inside import Inside
 from zun.service.intents import Intents
 from zun.service.later import Later
 from zun.service.networks import Networks
+from zun.service.questions import Questions
 from zun.service.quotas import Quotas
 from zun.service.registries import Registries
 from zun.service.sessions import Sessions
@@ -190,14 +194,25 @@ def build_conductor(ground: Ground, name: str, *, metrics: WorkMetrics) -> Condu
     )
 
 
-def build_api(ground: Ground, *, secrets: Secrets, probes: Mapping[str, Probe]) -> Services:
-    """The use cases that an API serves. `probes`: what its health report asks beside the database."""
+def build_api(
+    ground: Ground,
+    *,
+    secrets: Secrets,
+    probes: Mapping[str, Probe],
+    tls: ssl.SSLContext | None = None,
+) -> Services:
+    """The use cases that an API serves. `probes`: what its health report asks beside the database.
+
+    `tls`: for its connections to agents.
+    """
     db, bus, clock, settings = ground.db, ground.bus, ground.clock, ground.settings
     intents = _intents(ground)
+    questions = Questions(db, bus, settings.service, clock)
+    archives = Archives(AgentStreams(db, clock, tls), questions, settings.service)
     return Services(
         containers=Containers(db, bus, intents, settings.service, clock),
         capsules=Capsules(db, intents, settings.service, clock),
-        inside=Inside(db, bus, settings.service),
+        inside=Inside(questions, archives),
         sessions=Sessions(db, bus, settings.service, clock),
         networks=Networks(db, intents, settings.service, clock),
         images=Images(db, bus, intents, settings.service, clock),
@@ -225,6 +240,7 @@ def build(
     bus: Bus | None = None,
     registry: CollectorRegistry | None = None,
     checkpoint: Checkpoint = lambda name: None,
+    tls: ssl.SSLContext | None = None,
 ) -> House:
     """The house on a migrated database: all parts, on one ground."""
     ground = Ground(
@@ -235,7 +251,7 @@ def build(
     conductor = build_conductor(ground, hostname, metrics=metrics)
     probes = {"conductor": conductor.probe, **compute.probes}
     return House(
-        ground=ground, services=build_api(ground, secrets=secrets, probes=probes),
+        ground=ground, services=build_api(ground, secrets=secrets, probes=probes, tls=tls),
         agent=compute.agent, conductor=conductor, metrics=metrics, sources=compute.sources,
     )  # fmt: skip
 

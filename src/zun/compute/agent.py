@@ -122,6 +122,7 @@ class Agent:
         self.observer = Observer(
             self._env, intents, settings.observer, metrics, self._listed, self.may_work
         )
+        endpoint.doubt = self.observer.look_at
         self._timekeeper = Timekeeper(self._env, intents)
         self._stopping = threading.Event()
         self._runner: Runner | None = None

@@ -10,10 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 from zun.bus import Answer, Refused, Why
+from zun.compute import archives
 from zun.drivers import errors
 from zun.drivers.bytestreams import CanOpenExec, CanResize
 from zun.drivers.deadline import Deadline
-from zun.drivers.runtime import CanArchive, CanExec, CanLog, CanMeasure, CanTop, LogRequest
+from zun.drivers.runtime import CanExec, CanLog, CanMeasure, CanTop, LogRequest
 from zun.work.context import Means
 
 #: Seconds between the two samples that a use of CPU is made of: long enough for several of the kernel's accounting
@@ -42,8 +43,8 @@ def answers(means: Means, doubt: Callable[[str], None]) -> Mapping[str, Answer]:
         "resize": _resize,
         "top": _top,
         "stats": _stats,
-        "get_archive": _get_archive,
-        "put_archive": _put_archive,
+        "get_archive": archives.get_archive,
+        "put_archive": archives.put_archive,
         "image_search": _image_search,
     }
     return {name: _guarded(name, means, ask, doubt) for name, ask in questions.items()}
@@ -160,26 +161,6 @@ def _stats(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> Ma
     answer = asdict(second)
     answer["cpu"] = used / max(answer.pop("at") - first.at, 1e-6)
     return answer
-
-
-def _get_archive(
-    means: Means, arguments: Mapping[str, Any], deadline: Deadline
-) -> Mapping[str, Any]:
-    data, stat = _archiving(means).get_archive(
-        arguments["uuid"], arguments["path"], arguments["limit"], deadline
-    )
-    return {"data": data, **asdict(stat)}
-
-
-def _put_archive(means: Means, arguments: Mapping[str, Any], deadline: Deadline) -> None:
-    _archiving(means).put_archive(arguments["uuid"], arguments["path"], arguments["data"], deadline)
-
-
-def _archiving(means: Means) -> CanArchive:
-    runtime = means.runtime
-    if not isinstance(runtime, CanArchive):
-        raise errors.Unsupported("The runtime of this host has no way to a container's files.")
-    return runtime
 
 
 def _image_search(

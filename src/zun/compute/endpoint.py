@@ -31,7 +31,7 @@ from zun.bus.channel import (
     Wire,
     end_frame,
 )
-from zun.compute.opening import Opened, Opener
+from zun.compute.opening import Opened, Opener, status_of
 from zun.compute.relay import Left, Relay
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
@@ -52,15 +52,6 @@ _OPEN_TIME = 20.0  # seconds for the engine to open a stream
 _LAST_WORD = 5.0  # seconds a client has to take the last frame
 _TICKET_LIMIT = 128
 _WAITING = 1024  # connections that have not shown a ticket yet, at most
-
-_STATUS: Mapping[type[errors.DriverError], int] = {
-    errors.NotFound: 404,
-    errors.Conflict: 409,
-    errors.Rejected: 400,
-    errors.Unsupported: 400,
-    errors.Unavailable: 503,
-    errors.TimedOut: 503,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +118,8 @@ class Endpoint:
         self._db, self._clock, self._settings, self._now = db, clock, settings, now
         self._path = agent_path(means.host_id)
         self.opener = Opener(means, db, clock)
+        #: Told the uuid of a container that was not as the asker believed; must return at once.
+        self.doubt: Callable[[str], None] = lambda uuid: None
         self._metrics = EndpointMetrics(registry)
         self.address = ""
         self._socket: socket.socket | None = None
@@ -299,7 +292,9 @@ class Endpoint:
             opening.add_done_callback(_close_opened)
             raise
         except errors.DriverError as exc:
-            raise Declining(_STATUS[type(exc)], exc.public) from exc
+            if isinstance(exc, (errors.NotFound, errors.Conflict)):
+                self.doubt(request.container_uuid)
+            raise Declining(status_of(exc), exc.public) from exc
         except DatabaseError as exc:
             LOG.warning("a stream could not be opened: %s", exc)
             raise Declining(503, "The host's agent does not reach its database.") from exc

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from zun.compute.answers import log_request
+from zun.compute.archives import opening
 from zun.drivers import errors
 from zun.drivers.bytestreams import (
     CanAttach,
-    CanOpenArchive,
     CanOpenExec,
     CanOpenLog,
     CanResize,
@@ -25,6 +25,20 @@ from zun.work.clock import Clock
 from zun.work.context import Means
 
 _ACT = 10.0  # seconds for what the engine does at once
+
+_STATUS: Mapping[type[errors.DriverError], int] = {
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Rejected: 400,
+    errors.Unsupported: 400,
+    errors.Unavailable: 503,
+    errors.TimedOut: 503,
+}
+
+
+def status_of(error: errors.DriverError) -> int:
+    """A driver's error as it crosses the wire."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +76,13 @@ class Opener:
             case StreamKind.LOGS:
                 return Opened(stream=self._log(uuid, arguments, deadline))
             case StreamKind.GET_ARCHIVE:
-                stream = self._archives().open_get(uuid, arguments["path"], deadline)
+                stream = opening(self._means).open_get(uuid, arguments["path"], deadline)
                 stat = None if stream.stat is None else asdict(stream.stat)
                 return Opened(stream=stream, facts={"stat": stat})
             case StreamKind.PUT_ARCHIVE:
-                return Opened(stream=self._archives().open_put(uuid, arguments["path"], deadline))
+                return Opened(
+                    stream=opening(self._means).open_put(uuid, arguments["path"], deadline)
+                )
 
     def _exec(self, uuid: str, ident: str, deadline: Deadline) -> Opened:
         mine = ident not in self._held
@@ -154,12 +170,6 @@ class Opener:
         runtime = self._means.runtime
         if not isinstance(runtime, CanOpenExec):
             raise _unable("be entered")
-        return runtime
-
-    def _archives(self) -> CanOpenArchive:
-        runtime = self._means.runtime
-        if not isinstance(runtime, CanOpenArchive):
-            raise _unable("give or take files")
         return runtime
 
     def _attach(self, uuid: str, deadline: Deadline) -> RawStream:

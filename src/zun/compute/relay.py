@@ -14,7 +14,7 @@ from typing import Any
 
 from zun.bus.channel import CLOSE, DATA, OPEN_SECONDS, RESIZE, Broken, End, Frame, Wire
 from zun.bus.channel import STDERR as STDERR_FRAME
-from zun.compute.opening import Opened, Opener
+from zun.compute.opening import Opened, Opener, status_of
 from zun.drivers import errors
 from zun.drivers.bytestreams import STDERR, Outcome, Pieces
 from zun.drivers.deadline import Deadline
@@ -183,7 +183,7 @@ class Relay:
         except errors.Unavailable as exc:
             return End(why=Why.ENGINE, reason=exc.public)
         except errors.DriverError as exc:
-            return End(why=Why.ERROR, reason=exc.public)
+            return End(why=Why.ERROR, reason=exc.public, status=status_of(exc))
         words = _WORDS.get(outcome.why, "")
         return End(why=outcome.why, exit_code=outcome.exit_code, reason=words)
 

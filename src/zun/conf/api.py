@@ -49,7 +49,8 @@ OPTS: list[cfg.Opt] = [
         default=67108864,
         min=1024,
         help="Largest request body, in bytes, of put_archive, and the largest archive get_archive "
-        "answers with. Two such requests are handled at a time, each in memory of about four times "
-        "this much.",
+        "answers with. A request is in memory, in about twice its size, and two are handled at a time; an "
+        "answer is written to a file in the system's directory for temporary ones (TMPDIR) before it is sent, "
+        "and four are at a time. A reverse proxy or WSGI server may have a bound of its own.",
     ),
 ]

@@ -122,11 +122,12 @@ class CanOpenLog(Protocol):
 
 @runtime_checkable
 class CanOpenArchive(Protocol):
-    """Files in and out as `CanArchive` has them, of any size.
+    """Files in and out as tar archives of any size; of a container in any state.
 
     A container whose archive is not read on may be held up by that: the holder bounds how long it waits.
-    open_get: a tar archive; Rejected if there is no such path. open_put: takes one; what the engine makes of it is
-    the outcome. NotFound if there is no container.
+    open_get: Rejected if there is no such path. open_put: unpacks into the directory `path`; what the engine makes of
+    it is the outcome: Rejected if there is no such directory or it is no archive - of less than 512 bytes of junk it
+    may make nothing, and say nothing -; Conflict if nothing may be written there. NotFound if there is no container.
     """
 
     def open_get(self, uuid: str, path: str, deadline: Deadline) -> RawStream: ...

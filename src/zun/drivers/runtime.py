@@ -301,21 +301,6 @@ class PathStat:
     link_target: str
 
 
-@runtime_checkable
-class CanArchive(Protocol):
-    """Files in and out as tar archives; running or not.
-
-    get_archive: Rejected if there is no such path, or the archive has more than `limit` bytes.
-    put_archive: unpacks into the directory `path`. Rejected if there is none, or `data` is no archive.
-    NotFound if there is no container.
-    """
-
-    def get_archive(
-        self, uuid: str, path: str, limit: int, deadline: Deadline
-    ) -> tuple[bytes, PathStat]: ...
-    def put_archive(self, uuid: str, path: str, data: bytes, deadline: Deadline) -> None: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a container may use; as in `Plan`."""

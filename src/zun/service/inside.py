@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, Protocol
 
-from zun.bus import Bus
 from zun.model.container import Container
 from zun.model.lifecycle import Action
 from zun.service.intents import guard
-from zun.service.queries import Archive, Usage
+from zun.service.queries import ArchiveStat, Usage
 from zun.service.questions import Questions
-from zun.service.settings import ServiceSettings
-from zun.store.database import Database
+
+
+class FilesInside(Protocol):
+    """See `service.archives.Archives`."""
+
+    def get(
+        self, container: Container, path: str, sink: Callable[[bytes], None]
+    ) -> ArchiveStat: ...
+    def put(self, container: Container, path: str, source: BinaryIO) -> None: ...
 
 
 class Inside:
     """All raise `service.errors`; authorisation is the caller's business."""
 
-    def __init__(self, db: Database, bus: Bus, settings: ServiceSettings) -> None:
-        self._questions = Questions(db, bus, settings)
-        self._settings = settings
+    def __init__(self, questions: Questions, archives: FilesInside) -> None:
+        self._questions = questions
+        self._archives = archives
 
     def top(self, container: Container, ps_args: str) -> Mapping[str, Any]:
         """`titles` and `rows` of `ps`, called with these arguments ("" = the engine's usual ones)."""
@@ -34,18 +40,14 @@ class Inside:
         guard(Action.STATS, container)
         return Usage(**self._questions.ask(container, "stats", {"uuid": container.uuid}))
 
-    def get_archive(self, container: Container, path: str) -> Archive:
-        """The files at a path. Raises Invalid: there is nothing there, or it is more than the configured bound."""
+    def get_archive(
+        self, container: Container, path: str, sink: Callable[[bytes], None]
+    ) -> ArchiveStat:
+        """The files at a path; see `Archives.get`."""
         guard(Action.GET_ARCHIVE, container)
-        arguments = {
-            "uuid": container.uuid,
-            "path": path,
-            "limit": self._settings.archive_bytes,
-        }
-        return Archive(**self._questions.ask(container, "get_archive", arguments))
+        return self._archives.get(container, path, sink)
 
-    def put_archive(self, container: Container, path: str, data: bytes) -> None:
-        """Unpacks an archive into a directory. Raises Invalid: there is none, or it is no archive."""
+    def put_archive(self, container: Container, path: str, source: BinaryIO) -> None:
+        """Unpacks an archive into a directory; see `Archives.put`."""
         guard(Action.PUT_ARCHIVE, container)
-        arguments = {"uuid": container.uuid, "path": path, "data": data}
-        self._questions.ask(container, "put_archive", arguments)
+        self._archives.put(container, path, source)

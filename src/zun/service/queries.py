@@ -66,10 +66,9 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Archive:
-    """Files as a tar archive, and what the path is (contract 6)."""
+class ArchiveStat:
+    """What the path of an archive is (contract 6); `mtime` in RFC 3339, `mode` as the engine counts it."""
 
-    data: bytes
     name: str
     size: int
     mode: int

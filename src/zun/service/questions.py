@@ -59,6 +59,12 @@ class Questions:
         except Refused as exc:
             raise refusal(exc) from exc
 
+    def host_to_ask(self, container: Container) -> str:
+        """The host of a container, for whoever asks it in another way. Raises `service.errors`: nobody can."""
+        host = check_placed(container)
+        self._refuse_down(host)
+        return host
+
     def _refuse_down(self, hostname: str) -> None:
         # Also where its agent still answers: an operator has said not to trust it.
         with self._db.read() as conn:

@@ -15,22 +15,16 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, Protocol, TypeVar
 
 from zun.bus import Refused, Why
-from zun.bus.channel import DATA, END, STDERR, Broken, Channel, Declined, End, open_channel
+from zun.bus.channel import DATA, END, STDERR, Broken, Channel, End
 from zun.model.session import AgentTicket, StreamKind, StreamPlace, StreamRequest
 from zun.model.session import Why as Ended
-from zun.store import containers, hosts, tickets
+from zun.service.agents import AgentStreams
 from zun.store.database import Database
 from zun.store.errors import DatabaseError
 from zun.work.clock import Clock
 
 _T = TypeVar("_T")
 
-_WHY: Mapping[int, Why] = {
-    400: Why.REJECTED,
-    403: Why.UNAVAILABLE,  # a ticket of ours that was late: asking again may help
-    404: Why.NOT_FOUND,
-    409: Why.CONFLICT,
-}
 _LOG = ("stdout", "stderr", "timestamps", "tail", "since")
 
 
@@ -48,9 +42,7 @@ class RemoteSources:
     """
 
     def __init__(self, db: Database, clock: Clock, tls: ssl.SSLContext | None = None) -> None:
-        self._db = db
-        self._clock = clock
-        self._tls = tls
+        self._agents = AgentStreams(db, clock, tls)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channels: set[Channel] = set()  # open ones; the loop's
         self._thread = threading.Thread(target=self._run, name="remote-sources", daemon=True)
@@ -132,18 +124,17 @@ class RemoteSources:
     def _open(
         self, host: str, kind: StreamKind, uuid: str, arguments: Mapping[str, Any]
     ) -> Channel:
+        request = StreamRequest(kind=kind, container_uuid=uuid, arguments=arguments)
         try:
-            place, ticket = self._ticket(host, kind, uuid, arguments)
+            place, ticket = self._agents.ticket(host, request)
             return self.begin(self._connect(place, ticket)).result()
-        except Declined as exc:
-            raise Refused(_WHY.get(exc.status, Why.UNAVAILABLE), exc.reason) from exc
         except CancelledError as exc:
             raise Refused(Why.UNAVAILABLE, "The service stops.") from exc
         except DatabaseError as exc:
             raise Refused(Why.UNAVAILABLE, "The database does not answer.") from exc
 
     async def _connect(self, place: StreamPlace, ticket: AgentTicket) -> Channel:
-        channel = await open_channel(place, ticket, tls=self._tls)
+        channel = await self._agents.open(place, ticket)
         self._channels.add(channel)
         return channel
 
@@ -155,21 +146,6 @@ class RemoteSources:
     async def _close(self, channel: Channel) -> None:
         self._channels.discard(channel)
         await channel.close()
-
-    def _ticket(
-        self, host: str, kind: StreamKind, uuid: str, arguments: Mapping[str, Any]
-    ) -> tuple[StreamPlace, AgentTicket]:
-        request = StreamRequest(kind=kind, container_uuid=uuid, arguments=arguments)
-        with self._db.write(durable=False) as conn:
-            place = hosts.stream_place(conn, host)
-            if place is None:
-                raise Refused(Why.UNAVAILABLE, f"Host {host} serves no long-lived answers.")
-            row = containers.get(conn, uuid)
-            project = "" if row is None else row.project_id
-            ticket = tickets.insert_for_agent(
-                conn, place.host_uuid, project, request, self._clock()
-            )
-        return place, ticket
 
 
 class RemoteLog:

@@ -1,4 +1,4 @@
-"""Bounds how many archives are in memory at a time: each is held whole, several times over, while it is handled."""
+"""Bounds how many archives are handled at a time: one that is put is in memory, one that is got is on the disk."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 #: The last segments of the paths that are bounded.
 PUT, GET = "put_archive", "get_archive"
-_PATHS = frozenset({PUT, GET})
 
-_AT_ONCE = 2
+_AT_ONCE = {PUT: 2, GET: 4}
 _PATIENCE = 5.0  # seconds; more would keep threads from short requests
 
 
 class ArchiveGate:
-    """Lets two such requests pass at a time, and has others wait a little."""
+    """Lets few such requests pass at a time, and has others wait a little."""
 
     def __init__(self, app: WSGIApplication, patience: float = _PATIENCE) -> None:
         self._app = app
         self._patience = patience
-        self._slots = threading.BoundedSemaphore(_AT_ONCE)
+        self._slots = {last: threading.BoundedSemaphore(most) for last, most in _AT_ONCE.items()}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ.get("PATH_INFO", "").rpartition("/")[2] not in _PATHS:
+        slots = self._slots.get(environ.get("PATH_INFO", "").rpartition("/")[2])
+        if slots is None:
             return self._app(environ, start_response)
-        if not self._slots.acquire(timeout=self._patience):
+        if not slots.acquire(timeout=self._patience):
             raise Unavailable("Other archives are under way; ask again in a moment.")
         try:
             return self._app(environ, start_response)
         finally:
-            self._slots.release()
+            slots.release()

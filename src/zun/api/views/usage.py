@@ -1,11 +1,11 @@
-"""What a container uses, and where it is on networks (contract 6)."""
+"""What a container uses, what a path in it is, and where it is on networks (contract 6)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from zun.model.container import Container
-from zun.service.queries import Usage
+from zun.service.queries import ArchiveStat, Usage
 
 _MIB = 1024 * 1024
 
@@ -21,6 +21,17 @@ def stats(name: str, usage: Usage) -> dict[str, Any]:
         "MEM %": round(share, 2),
         "BLOCK I/O(B)": f"{usage.read}/{usage.written}",
         "NET I/O(B)": f"{usage.received}/{usage.sent}",
+    }
+
+
+def path_stat(stat: ArchiveStat) -> dict[str, Any]:
+    """What a path is, in the keys of the contract."""
+    return {
+        "name": stat.name,
+        "size": stat.size,
+        "mode": stat.mode,
+        "mtime": stat.mtime,
+        "linkTarget": stat.link_target,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
-from zun.drivers.docker import archives, changes, links, measure
+from zun.drivers.docker import changes, links, measure
 from zun.drivers.docker import plan as plans
 from zun.drivers.docker.client import Engine
 from zun.drivers.docker.events import EventStream
@@ -26,7 +26,6 @@ from zun.drivers.runtime import (
     Hint,
     Limits,
     LogRequest,
-    PathStat,
     Plan,
     Processes,
     Sample,
@@ -297,14 +296,6 @@ class DockerRuntime(DockerStreams):
 
     def measure(self, uuid: str, deadline: Deadline) -> Sample:
         return measure.sample(self._engine, runtime_name(uuid), deadline)
-
-    def get_archive(
-        self, uuid: str, path: str, limit: int, deadline: Deadline
-    ) -> tuple[bytes, PathStat]:
-        return archives.get(self._engine, runtime_name(uuid), path, limit, deadline)
-
-    def put_archive(self, uuid: str, path: str, data: bytes, deadline: Deadline) -> None:
-        archives.put(self._engine, runtime_name(uuid), path, data, deadline)
 
     def relist(self, uuid: str, deadline: Deadline) -> None:
         changes.relist(self._engine, runtime_name(uuid), deadline)

@@ -159,8 +159,10 @@ class DockerStreams:
             error = sorted_error(_WRITE, status, hijack.explanation_in(body))
             if isinstance(error, errors.NotFound):
                 raise archives.nowhere(self._engine, name, path, until)
-            # It failed at the archive or at the place: the user's doing, which the engine calls its own.
-            raise errors.Rejected(error.public)
+            if isinstance(error, errors.Unavailable):
+                # It failed at the archive or at the place: the user's doing, which the engine calls its own.
+                raise errors.Rejected(error.public)
+            raise error
 
         return RawStream(
             sock=sock, outcome=outcome, decode=decode, encode=hijack.chunk,

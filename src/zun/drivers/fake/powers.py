@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 import time
 
 from zun.drivers import errors
@@ -11,7 +10,7 @@ from zun.drivers.fake.box import Box
 from zun.drivers.fake.images import FakeImages
 from zun.drivers.fake.networks import FakeNetworks
 from zun.drivers.fake.script import Scripted
-from zun.drivers.runtime import Attachment, Committed, Limits, PathStat, Processes, Sample
+from zun.drivers.runtime import Attachment, Committed, Limits, Processes, Sample
 from zun.model.host import Inventory
 from zun.model.lifecycle import Observed
 
@@ -71,29 +70,6 @@ class Powers(Scripted):
                 read=4096,
                 written=8192,
             )
-
-    def get_archive(
-        self, uuid: str, path: str, limit: int, deadline: Deadline
-    ) -> tuple[bytes, PathStat]:
-        with self._call("get_archive", uuid, deadline, path):
-            box = self._box(uuid)
-            try:
-                data, stat = box.pack(path)
-            except KeyError:
-                raise errors.Rejected("the container has no such file") from None
-            if len(data) > limit:
-                raise errors.Rejected(f"the archive has more than {limit} bytes")
-            return data, stat
-
-    def put_archive(self, uuid: str, path: str, data: bytes, deadline: Deadline) -> None:
-        with self._call("put_archive", uuid, deadline, path):
-            box = self._box(uuid)
-            try:
-                box.unpack(path, data)
-            except KeyError:
-                raise errors.Rejected("the container has no such directory") from None
-            except tarfile.TarError:
-                raise errors.Rejected("the data is no tar archive") from None
 
     def update(self, uuid: str, limits: Limits, deadline: Deadline) -> None:
         with self._call("update", uuid, deadline, limits):

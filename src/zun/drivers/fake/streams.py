@@ -261,12 +261,13 @@ class Streams(Powers):
 
         def outcome(until: Deadline) -> Outcome:
             ended = stream.outcome(until)
-            try:
-                box.unpack(path, got.getvalue())
-            except KeyError:
-                raise errors.Rejected("the container has no such directory") from None
-            except tarfile.TarError:
-                raise errors.Rejected("the data is no tar archive") from None
+            with self._call("unpack", uuid, until, path):
+                try:
+                    box.unpack(path, got.getvalue())
+                except KeyError:
+                    raise errors.Rejected("the container has no such directory") from None
+                except tarfile.TarError:
+                    raise errors.Rejected("the data is no tar archive") from None
             return ended
 
         self._play(played, take)
