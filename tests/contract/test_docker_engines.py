@@ -13,6 +13,7 @@ from tests.support.lab import PATIENCE, Watcher, soon
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
 from zun.drivers.docker import DockerRuntime, Engine
+from zun.drivers.docker.networks import DockerNetworks
 from zun.drivers.runtime import Hint
 from zun.model.names import LABEL_UUID
 
@@ -132,6 +133,21 @@ def test_silence_is_a_time_out(stand_in: StandIn) -> None:
     finally:
         let_go.set()
         engine.close()
+
+
+def test_networks_that_hang_while_the_engine_answers_a_ping(
+    stand_in: StandIn, engine: Engine
+) -> None:
+    """As Docker 20.10 did once its network library had locked itself up."""
+    let_go = threading.Event()
+    stand_in.special["/networks"] = lambda _: let_go.wait(PATIENCE) and None
+    stand_in.special["/_ping"] = lambda handler: handler.reply(200, "OK")
+    try:
+        with pytest.raises(errors.TimedOut):
+            DockerNetworks(engine, "h").list_networks(Deadline(0.1))
+        DockerRuntime(engine).ping()
+    finally:
+        let_go.set()
 
 
 def test_an_engine_that_breaks_off_is_unavailable(stand_in: StandIn, engine: Engine) -> None:

@@ -20,6 +20,7 @@ from tests.support.rawstreams import files_of, tar_of
 from tests.support.rows import container, host
 
 from zun.api.archives import ArchiveAnswer, Decoded, archive_in
+from zun.api.endpoint import Answer
 from zun.api.versions import Version
 from zun.bus import Refused
 from zun.bus.channel import FRAME_LIMIT
@@ -265,6 +266,25 @@ def test_the_older_questions_are_answered_still(lab: AgentLab) -> None:
 # -- JSON ------------------------------------------------------------------------------------------------------------
 
 
+def _said(answer: Answer) -> bytes:
+    if answer.file is None:
+        assert answer.text is not None
+        return answer.text
+    with answer.file as file:
+        said = file.read()
+    assert len(said) == answer.length
+    return said
+
+
+def test_an_answer_of_some_size_is_in_a_file() -> None:
+    data, answer = os.urandom(2_000_001), ArchiveAnswer(Version(1, 40))
+    for at in range(0, len(data), FRAME_LIMIT):
+        answer.add(data[at : at + FRAME_LIMIT])
+    made = answer.finish({})
+    assert made.file is not None
+    assert base64.b64decode(json.loads(_said(made))["data"]) == data
+
+
 @pytest.mark.parametrize("version", ["1.24", "1.25"])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_an_answer_is_the_same_whatever_pieces_it_came_in(version: str, size: int) -> None:
@@ -273,10 +293,7 @@ def test_an_answer_is_the_same_whatever_pieces_it_came_in(version: str, size: in
     answer = ArchiveAnswer(Version(1, int(version[2:])))
     for at in range(0, len(data), size):
         answer.add(data[at : at + size])
-    file, length = answer.finish(stat)
-    said = file.read()
-    file.close()
-    assert len(said) == length
+    said = _said(answer.finish(stat))
     expected = text if version == "1.24" else base64.b64encode(data).decode()
     assert json.loads(said) == {"data": expected, "stat": stat}
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 
 import orjson
 
+from zun.api.endpoint import Answer
 from zun.api.versions import Version
 from zun.service.errors import Invalid, Unavailable
 
@@ -38,12 +39,15 @@ class ArchiveAnswer:
         """The next piece of the archive. Raises Invalid: it is no text; Unavailable: there is no room for it."""
         self._write(self._encode(piece, False))
 
-    def finish(self, stat: Mapping[str, Any]) -> tuple[BinaryIO, int]:
-        """The whole answer, which is the caller's to close, and its length in bytes."""
+    def finish(self, stat: Mapping[str, Any]) -> Answer:
+        """The whole answer. One of some size is in a file, which whoever sends it closes."""
         self._write(self._encode(b"", True) + b'","stat":' + orjson.dumps(stat) + b"}")
         length = self._file.tell()
         self._file.seek(0)
-        return cast(BinaryIO, self._file), length
+        if length <= _IN_MEMORY:
+            with self._file:
+                return Answer(200, text=self._file.read())
+        return Answer(200, file=cast(BinaryIO, self._file), length=length)
 
     def close(self) -> None:
         """Forgets it."""

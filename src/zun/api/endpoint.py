@@ -58,12 +58,13 @@ class Takes(Enum):
 class Answer:
     """What a handler answers; a 204 has no body at all (defect 13.2-26).
 
-    file: JSON of `length` bytes, in place of `body`; closed once it is sent.
+    text, file: JSON as it is, in place of `body`; a file has `length` bytes of it, and is closed once it is sent.
     """
 
     status: int
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    text: bytes | None = None
     file: BinaryIO | None = None
     length: int = 0
 
@@ -250,7 +251,9 @@ def write(resp: falcon.Response, answer: Answer) -> None:
         resp.set_stream(answer.file, answer.length)
     elif answer.status != 204:
         resp.content_type = _JSON
-        resp.data = orjson.dumps(answer.body, default=_plain)
+        resp.data = (
+            orjson.dumps(answer.body, default=_plain) if answer.text is None else answer.text
+        )
 
 
 def _plain(value: Any) -> Any:

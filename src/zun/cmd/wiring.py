@@ -174,7 +174,11 @@ def build_compute(
     agent = Agent(
         env, ground.bus, _intents(ground), settings.agent, metrics, endpoint, ground.checkpoint
     )
-    probes = {"compute": agent.probe, "engine": lambda: _probe_engine(made.runtime)}
+    probes = {
+        "compute": agent.probe,
+        "engine": lambda: _probe_engine(made.runtime),
+        "networks": agent.checkup.probe,
+    }
     return Compute(agent=agent, sources=HostSources(means), probes=probes)
 
 

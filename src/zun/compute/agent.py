@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from zun.bus import Bus
 from zun.compute.answers import answers
+from zun.compute.checkup import Checkup
 from zun.compute.endpoint import Endpoint
 from zun.compute.observer import Observer, ObserverSettings
 from zun.compute.pressure import io_load
@@ -118,6 +119,8 @@ class Agent:
         self._metrics = metrics
         self._endpoint = endpoint
         self._checkpoint = checkpoint
+        self.checkup = Checkup(lambda: self._means, settings.heartbeat, metrics.registry)
+        self._marked: str | None = ""  # what our records last said of it; "" = not known yet
         self._reaper = Reaper(self._env, settings.reaper, metrics)
         self.observer = Observer(
             self._env, intents, settings.observer, metrics, self._listed, self.may_work
@@ -146,6 +149,7 @@ class Agent:
         except DatabaseError as exc:
             LOG.warning("host %s begins with its next heartbeat: %s", self._means.host, exc)
         self._watchdog.start()
+        self.checkup.start()
         self._heart.start()
 
     def stop(self, seconds: float) -> bool:
@@ -161,6 +165,7 @@ class Agent:
         ended = self._runner.stop(left(seconds)) if self._runner else True
         self.observer.stop(left(_THREADS_END))
         self._watchdog.stop(left(_THREADS_END))
+        self.checkup.stop()
         if self._heart.ident is not None:
             self._heart.join(left(_THREADS_END))
         return ended
@@ -176,6 +181,7 @@ class Agent:
             and self.observer.alive
             and self._timekeeper.alive
             and self._endpoint.alive
+            and self.checkup.alive
         ):
             raise RuntimeError("a thread of the agent has ended; see the log")
         if not self.observer.synced.is_set():
@@ -306,15 +312,26 @@ class Agent:
         # An agent without its engine is no place for containers: its beat stops. But it is there, and what runs on
         # its engine can't be stopped now: nobody may take it for gone.
         alive, at = self._engine_answers(), self._watchdog.now()
-        host, load = self._means.host, io_load()
+        host, load, ill = self._means.host, io_load(), self.checkup.reason
+        # While it is ill each time, for an operator may have enabled it. What an older life said stays until the
+        # networks answer.
+        tell = ill is not None or (self._marked is not None and self.checkup.answered)
 
         def write(conn: Connection) -> bool:
             now = self._now(conn)
             if not alive:
                 return standing.contact(conn, host, self.epoch, now)
-            return hosts.beat(conn, host, now, lease=self._lease, of_epoch=self.epoch, io_load=load)
+            beaten = hosts.beat(
+                conn, host, now, lease=self._lease, of_epoch=self.epoch, io_load=load
+            )
+            if beaten and tell:
+                hosts.mark_ill(conn, host, ill, now)
+            return beaten
 
-        if self._env.db.run(write, twice=True) or self._reconsider(alive=alive):
+        beaten = self._env.db.run(write, twice=True)
+        if beaten and alive and tell:
+            self._marked = ill
+        if beaten or self._reconsider(alive=alive):
             self._watchdog.renew(at)
 
     def _engine_answers(self) -> bool:

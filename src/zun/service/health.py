@@ -9,7 +9,7 @@ Probe = Callable[[], str]
 
 
 class Health:
-    """Asks the probes it was wired with: "database", "conductor", "compute", "engine"."""
+    """Asks the probes it was wired with: "database", "conductor", "compute", "engine", "networks"."""
 
     def __init__(self, probes: Mapping[str, Probe]) -> None:
         self._probes = probes

@@ -310,6 +310,29 @@ def change_service(
     return None if row is None else Service(**row._mapping)
 
 
+#: How the reason begins for which an agent has disabled its own service; everything else is an operator's.
+ILL = "AUTO: "
+
+
+def mark_ill(conn: Connection, host: str, reason: str | None, now: datetime) -> None:
+    """Keeps new containers off a host whose agent has found it ill; None = it is well again.
+
+    What an operator has disabled stays so, with his reason.
+    """
+    mine = (services.c.host == host) & (services.c.binary == BINARY)
+    if reason is None:
+        marked = services.c.disabled_reason.startswith(ILL, autoescape=True)
+        change = services.update().where(mine, services.c.disabled.is_(True), marked)
+        done = conn.execute(change.values(disabled=False, disabled_reason=None, updated_at=now))
+    else:
+        change = services.update().where(mine, services.c.disabled.is_(False))
+        done = conn.execute(
+            change.values(disabled=True, disabled_reason=f"{ILL}{reason}"[:255], updated_at=now)
+        )
+    if done.rowcount:
+        _changed(conn, host)
+
+
 def delete_service(conn: Connection, host: str, binary: str) -> bool:
     """Removes a service; whether it was there."""
     mine = (services.c.host == host) & (services.c.binary == binary)

@@ -26,11 +26,10 @@ def get_archive(call: Call) -> Answer:
     made = ArchiveAnswer(call.version)
     try:
         stat = call.services.inside.get_archive(container, call.params["path"], made.add)
-        file, length = made.finish(views.path_stat(stat))
+        return made.finish(views.path_stat(stat))
     except BaseException:
         made.close()
         raise
-    return Answer(200, file=file, length=length)
 
 
 def put_archive(call: Call) -> Answer:
