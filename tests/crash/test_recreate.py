@@ -48,7 +48,7 @@ OF_THE_HOST = [
 ]
 
 
-class _Died(BaseException):
+class Died(BaseException):
     """As good as a SIGKILL: nothing below catches it."""
 
 
@@ -87,6 +87,21 @@ def age(street: Neighbourhood, name: str) -> None:
         )
 
 
+def killed_conductor(path: Path, point: str) -> None:
+    """A conductor, on the database in `path`, lives until it comes to a point."""
+    victim = subprocess.Popen(
+        [sys.executable, "-m", "tests.crash.conductor", databases.url_in(path), point],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        out, _ = victim.communicate(timeout=PATIENCE)
+    finally:
+        victim.kill()
+        victim.wait()
+    assert f"died at {point}" in out
+    assert victim.returncode == -9
+
+
 def one_copy_runs(street: Neighbourhood, uuid: str, old: str, before: Container) -> None:
     """See the module."""
 
@@ -121,18 +136,7 @@ def one_copy_runs(street: Neighbourhood, uuid: str, old: str, before: Container)
 def test_a_conductor_is_killed(street: Neighbourhood, tmp_path: Path, point: str) -> None:
     uuid, old, before = running_on_a_dead_host(street)
     age(street, old)
-    url = databases.url_in(tmp_path)
-    victim = subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.conductor", url, point],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        out, _ = victim.communicate(timeout=PATIENCE)
-    finally:
-        victim.kill()
-        victim.wait()
-    assert f"died at {point}" in out
-    assert victim.returncode == -9
+    killed_conductor(tmp_path, point)
     street.conduct()
     one_copy_runs(street, uuid, old, before)
 
@@ -147,7 +151,7 @@ def test_the_new_host_dies(street: Neighbourhood, point: str) -> None:
     def checkpoint(name: str) -> None:
         if name == point and not died.is_set():
             died.set()
-            raise _Died
+            raise Died
 
     street.checkpoint = checkpoint
     street.begin(new)
@@ -196,10 +200,10 @@ def test_the_old_host_dies_again_while_it_comes_back(street: Neighbourhood, poin
 
     def checkpoint(name: str) -> None:
         if name == point:
-            raise _Died
+            raise Died
 
     street.checkpoint = checkpoint
-    with pytest.raises(_Died):
+    with pytest.raises(Died):
         street.begin(old)
     agent = street.hosts[old].agent
     assert agent is not None
