@@ -28,6 +28,7 @@ from tests.support.house import eventually
 from zun import conf
 from zun.bus.channel import Broken, Channel, Declined, End, open_channel
 from zun.cmd.tls import agent_context, client_context
+from zun.cmd.wiring import settings_of
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import Conflict, Unavailable
 from zun.drivers.fake import Block, Fail, LoseReply
@@ -583,6 +584,15 @@ def _tls(files: dict[str, Path], who: str) -> Any:
         "agent_streams.ca_file": str(files["ca.pem"]),
     }
     return conf.load([], overrides=overrides)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "::", "box.example.com"])
+def test_plain_text_beyond_loopback_is_refused_unless_somebody_says_so(host: str) -> None:
+    given = {"agent_streams.host_ip": host}
+    with pytest.raises(conf.ConfigError, match="allow_plain_text"):
+        settings_of(conf.load([], overrides=given))
+    given["agent_streams.allow_plain_text"] = True  # type: ignore[assignment]
+    assert settings_of(conf.load([], overrides=given)).endpoint.tls is None
 
 
 def test_tls_both_ways(db: Database, tmp_path: Path) -> None:

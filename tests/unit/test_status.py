@@ -49,6 +49,9 @@ def test_what_is_left_of_standalone(tmp_path: Path) -> None:
     assert "workers" in result.details
     noauth = status.check_configuration(settings(tmp_path, "[api]\nauth_strategy = noauth\n"))
     assert noauth.code == Code.FAILURE
+    plain = status.check_configuration(settings(tmp_path, "[agent_streams]\nhost_ip = 10.0.0.1\n"))
+    assert plain.code == Code.FAILURE
+    assert "allow_plain_text" in plain.details
 
 
 def test_credentials_that_only_the_check_reads(tmp_path: Path) -> None:

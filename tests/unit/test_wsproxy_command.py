@@ -14,7 +14,7 @@ from tests.support.certificates import self_signed
 from tests.support.house import PATIENCE, eventually
 from tests.support.proxying import proxy_process
 
-from zun.cmd import wsproxy
+from zun.cmd import process, wsproxy
 from zun.cmd.arguments import CannotServe
 from zun.conf import ConfigError, load
 from zun.store.database import Database
@@ -103,8 +103,12 @@ def test_the_limit_of_files_is_raised_as_far_as_it_may(caplog: pytest.LogCapture
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))
         assert wsproxy.descriptors_for(10, 2) == 10
-        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 20
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == process.more_files(20, "it")
+        assert process.more_files() == limits[1] or limits[1] == resource.RLIM_INFINITY
         assert not caplog.records
+        process.more_files(10**9, "this and that")
+        assert "this and that may need 1000000000" in caplog.text
+        caplog.clear()
         assert wsproxy.descriptors_for(10**9, 2) < 10**9
         assert "LimitNOFILE" in caplog.text
     finally:

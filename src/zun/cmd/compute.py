@@ -32,6 +32,10 @@ Its health and figures are at [metrics] host_ip, port: /healthcheck and /metrics
 def serve(conf: cfg.ConfigOpts, *, checkpoint: Checkpoint = lambda name: None) -> int:
     """Works until SIGTERM; 0 if all steps in flight ended in time. Raises what `arguments.EXPECTED` names."""
     stop = process.told_to_stop()
+    # A session has the client's connection and the engine's.
+    process.more_files(
+        2 * conf.agent_streams.max_sessions + process.SPARE, "[agent_streams] max_sessions"
+    )
     with hosting.lock(Path(conf.state_path), KIND):
         secrets = keys.load(conf)
         base = separate.begin(conf, KIND, checkpoint=checkpoint)

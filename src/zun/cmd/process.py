@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -20,6 +21,12 @@ _TURN = 0.5  # seconds
 
 #: Processes of one kind on one machine, at most.
 _SLOTS = 256
+
+#: Files that a process wants to have open where nothing bounds them.
+_FILES = 1024 * 1024
+
+#: Those it needs besides what comes and goes: database, queue, engine, logs.
+SPARE = 256
 
 
 def refuse_patched() -> None:
@@ -56,6 +63,23 @@ def held(path: Path) -> IO[str] | None:
         handle.close()
         return None
     return handle
+
+
+def more_files(wanted: int = 0, what: str = "") -> int:
+    """Lets this process have as many files open as it may; how many that are.
+
+    A warning where that is less than `wanted`, for `what`.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(soft, _FILES) if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        LOG.warning(
+            "this process may have %d files open, and %s may need %d (LimitNOFILE of systemd)",
+            most, what, wanted,
+        )  # fmt: skip
+    return most
 
 
 def told_to_stop() -> threading.Event:

@@ -91,6 +91,7 @@ def serve(
     )  # fmt: skip
     server = ApiServer(app, conf)
     stop = process.told_to_stop()
+    process.more_files()
     house.metrics.registry.register(Records(database))
     metrics = serve_metrics(conf, house.metrics.registry)
     house.start()

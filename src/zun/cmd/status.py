@@ -18,6 +18,7 @@ from zun.bus import RPC_VERSION
 from zun.cmd import arguments, keys
 from zun.cmd.arguments import CannotServe
 from zun.cmd.credentials import CredentialsError
+from zun.cmd.tls import agent_context
 from zun.service.presence import LATELY
 from zun.store import migrate, operations, processes
 from zun.store.database import Database
@@ -71,6 +72,12 @@ def check_configuration(conf: cfg.ConfigOpts) -> Result:
         odd.append("[api] auth_strategy = http_basic is for the standalone service")
     if conf.database.connection.startswith("sqlite"):
         odd.append("[database] connection is SQLite, which is for one machine")
+    try:
+        agent_context(conf)
+    except options.ConfigError as exc:
+        wrong.append(str(exc))
+    except OSError:
+        pass  # files that are for the service's eyes, not for whoever asks
     unknown = options.unknown_options(conf, read={_OWN_GROUP})
     odd += [line.partition(": ")[2] for line in unknown]
     return _judged(wrong, odd)

@@ -110,6 +110,8 @@ def serve(conf: cfg.ConfigOpts) -> int:
     from zun.cmd import separate
 
     stop = process.told_to_stop()
+    own = conf.streams
+    process.more_files(own.max_clients + own.max_followed + process.SPARE, "[streams] max_clients")
     base = separate.begin(conf, KIND)
     later = Later(base.ground.db, base.ground.clock, base.ground.settings.ticket_seconds)
     remote = RemoteSources(base.ground.db, base.ground.clock, client_context(conf))

@@ -6,9 +6,21 @@ import ssl
 
 from oslo_config import cfg
 
+from zun.conf import ConfigError, is_loopback
+
 
 def agent_context(conf: cfg.ConfigOpts) -> ssl.SSLContext | None:
-    """What an agent meets clients with, whose certificates it verifies; None without one. Raises OSError."""
+    """What an agent meets clients with, whose certificates it verifies; None without one.
+
+    Raises OSError; ConfigError: it would be plain text for others to see, and nobody says that it may.
+    """
+    own = conf.agent_streams
+    if not (own.cert_file or own.allow_plain_text or is_loopback(own.host_ip)):
+        raise ConfigError(
+            f"[agent_streams] host_ip = {own.host_ip} is not loopback, and without cert_file, key_file and ca_file "
+            "everybody on the way can read and write sessions and files: name certificates, or set "
+            "allow_plain_text = true where nobody else is on that network"
+        )
     return _context(conf, ssl.PROTOCOL_TLS_SERVER)
 
 

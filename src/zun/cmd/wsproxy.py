@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 import signal
 import ssl
 import sys
@@ -174,16 +173,12 @@ def _load(conf: cfg.ConfigOpts, context: ssl.SSLContext) -> None:
 
 def descriptors_for(sessions: int, each: int) -> int:
     """How many of `sessions` there may be at `each` descriptors; the process's limit is raised for them."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = sessions * each + _SPARE
-    if soft < wanted:
-        soft = min(wanted, hard) if hard != resource.RLIM_INFINITY else wanted
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    possible = max(1, min(sessions, (soft - _SPARE) // each))
+    most = process.more_files()
+    possible = max(1, min(sessions, (most - _SPARE) // each))
     if possible < sessions:
         LOG.warning(
             "at most %d interactive sessions, not %d: the process may have %d files open (LimitNOFILE of systemd)",
-            possible, sessions, soft,
+            possible, sessions, most,
         )  # fmt: skip
     return possible
 

@@ -143,7 +143,7 @@ def _read_all(conf: cfg.ConfigOpts) -> None:
 
 def _check(conf: cfg.ConfigOpts) -> None:
     """What no single option can say of itself. Raises ConfigError."""
-    if conf.api.auth_strategy == "noauth" and not _is_loopback(conf.api.host_ip):
+    if conf.api.auth_strategy == "noauth" and not is_loopback(conf.api.host_ip):
         raise ConfigError(
             "[api] auth_strategy = noauth makes everybody the administrator and is refused on "
             f"host_ip = {conf.api.host_ip}: listen on 127.0.0.1, or use http_basic"
@@ -208,7 +208,7 @@ def cpus_of(text: str) -> frozenset[int]:
     return frozenset(wanted - unwanted)
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
     """Whether only this machine reaches `address`; of names, only localhost counts as such."""
     try:
         return ipaddress.ip_address(address).is_loopback

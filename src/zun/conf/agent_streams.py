@@ -15,7 +15,13 @@ OPTS: list[cfg.Opt] = [
         "host_ip",
         default="127.0.0.1",
         help="Address the agent listens on. Beyond loopback the TLS options below belong to it: without "
-        "them everybody on the way can read the streams.",
+        "them everybody on the way can read the streams, and the service does not start.",
+    ),
+    cfg.BoolOpt(
+        "allow_plain_text",
+        default=False,
+        help="Listen beyond loopback without TLS all the same. Whoever is on the way reads and types along in "
+        "every session, and reads every file: only for a network that nobody else is on.",
     ),
     cfg.PortOpt("port", default=0, min=0, help="TCP port the agent listens on; 0 = any free one."),
     cfg.HostAddressOpt(
