@@ -10,7 +10,6 @@ import re
 import secrets
 import shlex
 import shutil
-import signal
 import sqlite3
 import sys
 import time
@@ -18,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench import engine as engines
+from workbench.background import Background
 from workbench.console import Step, Steps, Trouble, guarded, paint, run, say
 from workbench.engine import DEFAULT_SOCKET, IMAGE, Engine
 from workbench.packages import CHECKOUT, ensure_venv, is_root
-from workbench.service import Memory, Service, default_state, describe, running
+from workbench.service import Memory, Service, default_state, describe
 
 RUN_SECONDS = 60.0
 NOT_RUNNING = 3
@@ -315,19 +315,9 @@ class Quickstart:
             step.done("was not running")
 
     def _stop_engine(self) -> str:
-        pid_file = self.state / "dockerd.pid"
-        pid = running(pid_file, lambda words: Path(words[0]).name == "dockerd")
-        if pid is None:
+        dockerd = Background(name="dockerd", run=self.state, log=self.state / "dockerd.log")
+        if not dockerd.stop(RUN_SECONDS, forcibly=False):
             return "not started by quickstart: left alone"
-        os.kill(pid, signal.SIGTERM)
-        until = time.monotonic() + RUN_SECONDS
-        while running(pid_file, lambda words: Path(words[0]).name == "dockerd"):
-            if time.monotonic() > until:
-                raise Trouble(
-                    f"dockerd, process {pid}, does not end", f"see {self.state / 'dockerd.log'}"
-                )
-            time.sleep(0.1)
-        pid_file.unlink(missing_ok=True)
         return "stopped"
 
     # -- uninstall --------------------------------------------------------------------------------

@@ -13,12 +13,12 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workbench.background import Background
 from workbench.console import Step, Trouble, run
-from workbench.daemon import Daemon
 from workbench.packages import CHECKOUT, apt_install
 from workbench.rabbitmq import free_port
 
@@ -116,7 +116,7 @@ class Keystone:
         venv: Path = VENV,
     ) -> None:
         self._directory = directory
-        self._daemon = Daemon("uwsgi", directory)
+        self._daemon = Background(name="uwsgi", run=directory, log=directory / "uwsgi.log")
         self._address, self._port = address, port
         self._database = database or f"sqlite:///{directory}/keystone.sqlite"
         self._bin = venv / "bin"
@@ -150,11 +150,7 @@ class Keystone:
         """Makes files and database where there are none, starts it where it does not run; its URL. Raises Trouble."""
         if not self._password_file.exists():
             self._make()
-        self._daemon.start(
-            ["/usr/bin/env", *(f"{name}={value}" for name, value in self._env().items()),
-             *self._command(self._port)],
-            self._answers,
-        )  # fmt: skip
+        replace(self._daemon, env=self._env()).ensure(self._command(self._port), self._answers)
         return self.auth_url
 
     def second(self, env: Mapping[str, str]) -> tuple[int, list[str], dict[str, str]]:
@@ -193,7 +189,7 @@ class Keystone:
             self._manage(command, "--keystone-user", "root", "--keystone-group", "root")
         url = f"{self.auth_url}/"
         self._manage(
-            "bootstrap", "--bootstrap-password", password, "--bootstrap-region-id", REGION,
+            "bootstrap", f"--bootstrap-password={password}", "--bootstrap-region-id", REGION,
             "--bootstrap-public-url", url, "--bootstrap-internal-url", url, "--bootstrap-admin-url", url,
         )  # fmt: skip
         self._password_file.write_text(password + "\n")
@@ -221,11 +217,11 @@ class Keystone:
 
     def stop(self) -> bool:
         """Ends it in order; whether it ran. Raises Trouble."""
-        return self._daemon.stop()
+        return self._daemon.stop(forcibly=False)
 
     def kill(self) -> None:
         """Ends it at once, as a crash does."""
-        self._daemon.kill()
+        self._daemon.kill(children=True)
 
     # ---- what is in it
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from workbench.background import Background
 from workbench.console import Step, Trouble, run
-from workbench.daemon import Daemon
 from workbench.packages import apt_install, is_root
 
 PACKAGES = ("mariadb-server",)
@@ -67,7 +67,9 @@ class MariaDB:
         port: int = 3306,
         settings: Sequence[str] = (),
     ) -> None:
-        self._daemon = Daemon("mariadbd", directory, "mysql")
+        self._daemon = Background(
+            name="mariadbd", run=directory, log=directory / "mariadbd.log", user="mysql"
+        )
         self._data = directory / "data"
         self.socket = directory / "data" / "mariadb.sock"
         self._durable = durable
@@ -91,11 +93,11 @@ class MariaDB:
         """
         if not (self._data / "mysql").is_dir():
             self._make()
-        self._daemon.start(self._command(), self._answers)
+        self._daemon.ensure(self._command(), self._answers)
         return self.url("mysql")
 
     def _make(self) -> None:
-        self._daemon.directory.mkdir(parents=True, exist_ok=True)
+        self._daemon.run.mkdir(parents=True, exist_ok=True)
         self._daemon.own(self._data)
         run(
             [_find("mariadb-install-db"), "--no-defaults", f"--datadir={self._data}", "--skip-test-db",
@@ -161,11 +163,11 @@ class MariaDB:
 
     def kill(self) -> None:
         """Ends it at once, as a crash does; nothing is lost that was committed."""
-        self._daemon.kill()
+        self._daemon.kill(children=True)
 
     def stop(self) -> bool:
         """Ends it in order; whether it ran. Raises Trouble."""
-        return self._daemon.stop()
+        return self._daemon.stop(forcibly=False)
 
 
 def _find(program: str) -> str:

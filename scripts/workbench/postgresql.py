@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from workbench.background import Background
 from workbench.console import Step, Trouble, run
-from workbench.daemon import Daemon
 from workbench.packages import apt_install
 
 PACKAGES = ("postgresql",)
@@ -49,7 +49,9 @@ class PostgreSQL:
         port: int = 5432,
         settings: Sequence[str] = (),
     ) -> None:
-        self._daemon = Daemon("postgres", directory, "postgres")
+        self._daemon = Background(
+            name="postgres", run=directory, log=directory / "postgres.log", user="postgres"
+        )
         self._data = directory / "data"
         self.socket = directory / "socket"
         self._durable = durable
@@ -71,12 +73,12 @@ class PostgreSQL:
 
         Raises Trouble.
         """
-        self._daemon.directory.mkdir(parents=True, exist_ok=True)
+        self._daemon.run.mkdir(parents=True, exist_ok=True)
         # Whoever may enter the socket's directory is believed to be whoever it says it is.
         self._daemon.own(self.socket)
         if not (self._data / "PG_VERSION").is_file():
             self._make()
-        self._daemon.start(self._command(), self._answers)
+        self._daemon.ensure(self._command(), self._answers)
         return self.url("postgres")
 
     def _make(self) -> None:
@@ -145,11 +147,11 @@ class PostgreSQL:
 
     def kill(self) -> None:
         """Ends it at once, as a crash does; nothing is lost that was committed."""
-        self._daemon.kill()
+        self._daemon.kill(children=True)
 
     def stop(self) -> bool:
         """Ends it in order, whoever is connected; whether it ran. Raises Trouble."""
-        return self._daemon.stop(signal.SIGINT)
+        return self._daemon.stop(number=signal.SIGINT, forcibly=False)
 
 
 def _programs() -> Path | None:

@@ -8,8 +8,8 @@ import socket
 from pathlib import Path
 from urllib.parse import quote
 
+from workbench.background import Background
 from workbench.console import Step, Trouble, run
-from workbench.daemon import Daemon
 from workbench.packages import apt_install, is_root
 
 PACKAGES = ("rabbitmq-server",)
@@ -55,7 +55,9 @@ class RabbitMQ:
         password: str = "zun",
     ) -> None:
         # The server's script ends as the Erlang machine, under the same process number.
-        self._daemon = Daemon("beam.smp", directory, "rabbitmq")
+        self._daemon = Background(
+            name="beam.smp", run=directory, log=directory / "beam.smp.log", user="rabbitmq"
+        )
         self._home = directory / "home"
         self._address, self._port = address, port
         self._user, self._password = user, password
@@ -78,7 +80,7 @@ class RabbitMQ:
 
     def start(self) -> str:
         """Makes the files where there are none, starts the broker where it does not run; its URL. Raises Trouble."""
-        self._daemon.directory.mkdir(parents=True, exist_ok=True)
+        self._daemon.run.mkdir(parents=True, exist_ok=True)
         self._daemon.own(self._home)
         conf = self._home / "rabbitmq.conf"
         if not conf.exists():
@@ -96,7 +98,7 @@ class RabbitMQ:
             conf.chmod(0o600)
         if not Path(_SERVER).is_file():
             raise Trouble("RabbitMQ is not installed", f"apt-get install {' '.join(PACKAGES)}")
-        self._daemon.start(["/usr/bin/env", *self._settings(), _SERVER], self._answers)
+        self._daemon.ensure(["/usr/bin/env", *self._settings(), _SERVER], self._answers)
         return self.url
 
     def _settings(self) -> list[str]:
@@ -142,7 +144,7 @@ class RabbitMQ:
         """
         if self.pid is not None:
             self.ctl("eval", "[dets:sync(Table) || Table <- dets:all()].")
-        self._daemon.kill()
+        self._daemon.kill(children=True)
 
     def pause(self) -> None:
         """Has it hang: connections stay, nothing is answered."""
@@ -158,7 +160,7 @@ class RabbitMQ:
 
     def stop(self) -> bool:
         """Ends it in order, and what it started; whether it ran. Raises Trouble."""
-        ran = self._daemon.stop()
+        ran = self._daemon.stop(forcibly=False)
         if ran and shutil.which("epmd"):
             _, epmd = (self._home / "ports").read_text().split()
             # The Erlang machine's name server outlives it; it knows nobody else.

@@ -7,21 +7,17 @@ import hashlib
 import http.client
 import json
 import os
-import signal
-import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from workbench.console import Step, Trouble, run, tail
+from workbench.background import Background
+from workbench.console import Step, Trouble, run
 from workbench.packages import CHECKOUT
 
 HEALTHY_SECONDS = 60.0
-STOP_SECONDS = 45.0  # the service's own bound is [compute] graceful_shutdown_timeout = 30
 _MEMORY = "quickstart.json"
 _PROGRAM = "zun-standalone"
 
@@ -80,7 +76,6 @@ class Service:
         self.memory = memory
         self.log = state / f"{_PROGRAM}.log"
         self._bin = venv / "bin"
-        self._pid_file = state / f"{_PROGRAM}.pid"
         self._url: str | None = None
 
     # -- settings ---------------------------------------------------------------------------------
@@ -117,7 +112,15 @@ class Service:
 
     def pid(self) -> int | None:
         """The process this checkout's quickstart started, if it still runs."""
-        return running(self._pid_file, lambda words: any(Path(w).name == _PROGRAM for w in words))
+        return self._daemon.pid()
+
+    @property
+    def _daemon(self) -> Background:
+        # What the user's environment says of options is meant for it.
+        return Background(
+            name=_PROGRAM, run=self.state, log=self.log, command=self.command(), env=self.environment(), without=None,
+            cwd=self.state,
+        )  # fmt: skip
 
     def health(self) -> dict[str, Any] | None:
         """The answer of /healthcheck; None where none or no sensible one comes."""
@@ -189,51 +192,16 @@ class Service:
 
     def stop(self) -> bool:
         """End the service if this checkout started it and it runs; whether it did. Raises Trouble."""
-        pid = self.pid()
-        if pid is not None:
-            os.kill(pid, signal.SIGTERM)
-            until = time.monotonic() + STOP_SECONDS
-            while self.pid() is not None:
-                if time.monotonic() > until:
-                    raise Trouble(
-                        f"process {pid} does not end after {STOP_SECONDS:.0f} s",
-                        f"see {self.log}; kill -9 {pid} ends it and loses nothing",
-                    )
-                time.sleep(0.1)
-        self._pid_file.unlink(missing_ok=True)
-        return pid is not None
+        return self._daemon.stop(forcibly=False)
 
     def _start(self, step: Step, current: str) -> None:
         step.doing("starting zun-standalone")
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                self.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=self.state,
-                env={**os.environ, **self.environment()},
-            )
-        self._pid_file.write_text(f"{process.pid}\n")
+        self._daemon.start()
         self.memory.started_from = current
         self.memory.save(self.state)
-        until = time.monotonic() + HEALTHY_SECONDS
-        while not self._healthy():
-            if process.poll() is not None:
-                self._pid_file.unlink(missing_ok=True)
-                raise Trouble(
-                    f"zun-standalone ended with code {process.returncode}; the end of {self.log}:\n"
-                    f"{tail(self.log)}",
-                    "the last lines name the cause",
-                )
-            if time.monotonic() > until:
-                raise Trouble(
-                    f"zun-standalone is not healthy after {HEALTHY_SECONDS:.0f} s: "
-                    f"{describe(self.health())}; the end of {self.log}:\n{tail(self.log)}",
-                    "repair what the checks name, then run this again",
-                )
-            time.sleep(0.1)
+        self._daemon.wait(
+            self._healthy, HEALTHY_SECONDS, "is healthy", lambda: f": {describe(self.health())}"
+        )
 
     def _healthy(self) -> bool:
         health = self.health()
@@ -258,17 +226,6 @@ def describe(health: dict[str, Any] | None) -> str:
         f"{name} {check.get('status')}" + (f" ({check['detail']})" if check.get("detail") else "")
         for name, check in health["checks"].items()
     )
-
-
-def running(pid_file: Path, ours: Callable[[list[str]], bool]) -> int | None:
-    """The pid in `pid_file` if that process lives and `ours` knows its command line, else None."""
-    try:
-        pid = int(pid_file.read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return None
-    # A zombie has no command line: it has ended.
-    return pid if ours([word.decode(errors="replace") for word in command.split(b"\0")]) else None
 
 
 def fingerprint() -> str:

@@ -69,7 +69,7 @@ class Bench:
         )
 
     def pid(self) -> int:
-        return int((self.state / "zun-standalone.pid").read_text())
+        return int((self.state / "zun-standalone.pid").read_text().split()[0])
 
     def project(self) -> str:
         identities = YAML(typ="safe").load((self.state / "identities.yaml").read_text())

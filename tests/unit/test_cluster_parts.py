@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,32 @@ def test_a_process_that_hangs_is_stopped_too(tmp_path: Path) -> None:
     sleeper.signal(signal.SIGSTOP)
     assert sleeper.stop()
     assert background.began(pid) is None
+
+
+def test_a_number_alone_is_believed_of_the_program_it_is_for(tmp_path: Path) -> None:
+    """As other programs write them, and older releases did."""
+    sleeper = _sleeper(tmp_path)
+    pid = sleeper.start()
+    sleeper.pid_file.write_text(f"{pid}\n")
+    assert sleeper.pid() is None
+    assert replace(sleeper, name="sleep").pid() is None
+    (tmp_path / "sleep.pid").write_text(f"{pid}\n")
+    assert replace(sleeper, name="sleep").pid() == pid
+    assert replace(sleeper, name="sleep").stop()
+    eventually(lambda: background.began(pid) is None, "it ends")
+
+
+def test_a_server_is_killed_with_its_children_and_never_by_a_stop(tmp_path: Path) -> None:
+    script = "trap '' TERM; sleep 1000 & sleep 1000"
+    sleeper = _sleeper(tmp_path, "sh", "-c", script)
+    sleeper.ensure(["sh", "-c", script], lambda: len(background.marked(sleeper.mark)) == 3)
+    pid = sleeper.pid()
+    sleeper.ensure(["false"], lambda: True)  # it runs
+    with pytest.raises(background.Trouble, match="does not end"):
+        sleeper.stop(0.1, forcibly=False)
+    assert sleeper.pid() == pid
+    assert sleeper.kill(children=True)
+    eventually(lambda: background.marked(sleeper.mark) == [], "all are gone")
 
 
 def test_what_carries_the_mark_is_found_and_ended(tmp_path: Path) -> None:
