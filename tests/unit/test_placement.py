@@ -120,6 +120,29 @@ def test_a_copy_that_is_old_costs_a_try_and_never_a_promise(db: Database) -> Non
 
 
 @pytest.mark.databases
+def test_a_claim_that_was_rolled_back_is_not_believed(db: Database) -> None:
+    """Somebody else's brings the row to the very revision at which the copy still has ours."""
+    now = utcnow()
+    with db.write() as conn:
+        hosts.register(conn, host(cpus=2.0), now)
+    mine, other = (
+        Placement(SchedulerSettings(), quick_settings().work.down_after) for _ in range(2)
+    )
+
+    def wanted(uuid: str, cpu: float) -> Any:
+        return lambda h: Claim(container_uuid=uuid, host=h.hostname, cpu=cpu, memory=1, disk=0)
+
+    with pytest.raises(ZeroDivisionError), db.write() as conn:
+        mine.take(conn, PlaceRequest(cpu=2.0, memory=1, disk=0), wanted("a", 2.0), now)
+        raise ZeroDivisionError
+    small = PlaceRequest(cpu=1.0, memory=1, disk=0)
+    with db.write() as conn:
+        other.take(conn, small, wanted("b", 1.0), now)
+    with db.write() as conn:
+        mine.take(conn, small, wanted("c", 1.0), now)
+
+
+@pytest.mark.databases
 @pytest.mark.parametrize(
     "change",
     [{"disabled": True}, {"forced_down": True}, {"mode": Mode.DRAINING}, {"lost_at": True},

@@ -165,7 +165,11 @@ class Placement:
     # ---- the copy
 
     def _remember(self, host: Host, claim: Claim | None) -> None:
-        """What was claimed here shows at once; of a host that refused, the row is read again."""
+        """What was claimed here shows at once; with the next copy the row is read again.
+
+        Also where the claim succeeded: its transaction may yet be rolled back, and another's bring the row to the
+        revision that we would have thought to be ours.
+        """
         if claim is None:
             changed = replace(host, revision=-1)
         else:
@@ -178,7 +182,7 @@ class Placement:
                 total_containers=host.total_containers + 1,
                 pinned=pinned or None,
                 cpus_pinned=len(pinned),
-                revision=host.revision + 1,
+                revision=-1,
             )
         with self._lock:
             if host.hostname in self._copy.hosts:
