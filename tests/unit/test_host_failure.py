@@ -230,6 +230,22 @@ def test_a_host_whose_engine_is_dead_is_down_but_not_given_up(street: Street) ->
     assert street.until(uuid, "Running").host == name
 
 
+def test_what_a_host_s_own_clock_says_is_not_compared_with_the_database_s(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its service was deleted: that it is there still, its row alone tells."""
+    theirs = utcnow()
+    monkeypatch.setattr(standing, "now", lambda conn, local: theirs)
+    street.clock.pass_(-3600)
+    for name, one in street.hosts.items():
+        assert one.agent is not None
+        one.agent._listed([])
+        street.services.hosts.set_mode(name, Mode.MAINTENANCE, None)
+        street.services.hosts.delete_service(name, "zun-compute")
+    with street.db.read() as conn:
+        assert standing.silent(conn, theirs, timedelta(seconds=180)) == []
+
+
 # ---- operations of a host that is down
 
 

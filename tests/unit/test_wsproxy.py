@@ -28,7 +28,7 @@ from zun.model.names import new_uuid
 from zun.model.session import StreamKind, Why
 from zun.store import hosts
 from zun.store.database import Database
-from zun.store.errors import Unavailable
+from zun.store.errors import CommitUnknown, Contended, DatabaseError, Unavailable
 from zun.wsproxy.settings import ProxySettings
 
 
@@ -203,15 +203,18 @@ def test_a_handshake_that_is_none_costs_no_token(proxy: Proxied) -> None:
         pass
 
 
-def test_a_database_that_is_away_is_no_defect(
-    proxy: Proxied, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("what", "error"), [("read", Unavailable), ("write", Contended), ("write", CommitUnknown)]
+)
+def test_a_database_that_fails_is_no_defect(
+    proxy: Proxied, monkeypatch: pytest.MonkeyPatch, what: str, error: type[DatabaseError]
 ) -> None:
     url = proxy.url()
 
-    def away(*_: object) -> None:
-        raise Unavailable("gone")
+    def away(*_: object, **__: object) -> None:
+        raise error("gone")
 
-    monkeypatch.setattr(proxy.db, "read", away)
+    monkeypatch.setattr(proxy.db, what, away)
     assert refused(proxy, url) == (503, "The service can't reach its database; try again.")
     monkeypatch.undo()
     with proxy.connect(url):

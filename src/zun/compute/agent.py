@@ -389,7 +389,7 @@ class Agent:
     def _listed(self, facts: list[Facts]) -> None:
         # A listing means that the engine answers: what it says of itself may be new, and work may go on.
         host = host_of(self._env, self._settings, self._inventory())
-        self._env.db.run(lambda conn: hosts.refresh(conn, host, self._env.clock()), twice=True)
+        self._env.db.run(lambda conn: hosts.refresh(conn, host, self._now(conn)), twice=True)
         self._reaper.sweep(facts)
         if killed := self._endpoint.opener.kill_leftovers():
             LOG.info("%d commands whose clients are gone were ended", killed)

@@ -86,7 +86,9 @@ class Hosts:
         """Drains a host, puts it into maintenance, or lets it work as any other (None). Raises NotFound."""
         host = self.find(ident)
         self._db.run(
-            lambda conn: hosts.set_mode(conn, host.hostname, mode, reason, self._clock()),
+            lambda conn: hosts.set_mode(
+                conn, host.hostname, mode, reason, standing.now(conn, self._clock())
+            ),
             twice=True,
         )
         return self.find(host.uuid)

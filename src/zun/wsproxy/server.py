@@ -21,7 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from zun.store.database import Database
-from zun.store.errors import Unavailable
+from zun.store.errors import DatabaseError
 from zun.wsproxy import dialects
 from zun.wsproxy.admission import Admission, Admitted, Clock
 from zun.wsproxy.lobby import HEAD_SECONDS, Lobby, Visitor
@@ -173,7 +173,7 @@ class ProxyServer:
             await self._admit(cast(Visitor, connection), wish)
         except Refusal as exc:
             refusal = exc
-        except Unavailable:
+        except DatabaseError:
             refusal = Refusal(503, "database", "The service can't reach its database; try again.")
         except Exception:
             LOG.exception("unforeseen error before a session")
