@@ -11,6 +11,8 @@ import pytest
 from tests.support.house import Fakes, make
 
 from zun.cmd import api, arguments, compute, conductor, process, streams
+from zun.cmd.credentials import CredentialsError
+from zun.conf import load
 from zun.store import processes
 from zun.store.database import Database
 from zun.work.clock import utcnow
@@ -108,6 +110,23 @@ def test_numbers_of_processes_are_taken_and_given_back(tmp_path: Path) -> None:
     assert number == 0
     for handle in (second, third, again):
         handle.close()
+
+
+def test_who_tries_again_holds_nothing_of_what_was_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of a WSGI server tries every second: each try would take one of the numbers, and connections."""
+    conf = load(configured(tmp_path, RABBIT)[1:], prog="zun-api")
+
+    def refuse(*_: object) -> None:
+        raise CredentialsError("no")
+
+    monkeypatch.setattr("zun.cmd.keys.check", refuse)
+    with pytest.raises(CredentialsError) as kept:
+        api.build(conf)
+    again, number = process.slot(tmp_path, "zun-api")
+    again.close()
+    assert (number, str(kept.value)) == (0, "no")
 
 
 def test_a_wsgi_server_gets_no_application_that_lets_everybody_in(tmp_path: Path) -> None:

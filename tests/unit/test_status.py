@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from zun.work.clock import utcnow
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Rig:
-    return make(tmp_path, Fakes())
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = make(tmp_path, Fakes())
+    yield made
+    made.db.close()
 
 
 def settings(tmp_path: Path, text: str = "") -> conf.cfg.ConfigOpts:
@@ -99,8 +102,16 @@ def test_processes_of_other_releases(tmp_path: Path, rig: Rig) -> None:
     result = status.check_processes(said)
     assert (result.code, "0.0.1" in result.details) == (Code.WARNING, True)
     with rig.db.write() as conn:
-        processes.record(conn, replace(old, rpc="0.9"))
-    assert status.check_processes(said).code == Code.FAILURE
+        processes.record(conn, replace(old, rpc="1.99"))
+    assert status.check_processes(said).code == Code.WARNING, "a newer minor version fits"
+    with rig.db.write() as conn:
+        processes.record(conn, replace(old, rpc="2.0"))
+    result = status.check_processes(said)
+    assert result.code == Code.FAILURE
+    assert (
+        f"zun-compute-0@h speaks version 2.0 of the protocol between processes, this release {RPC_VERSION}"
+        in (result.details)
+    )
 
 
 def test_steps_that_nobody_knows(tmp_path: Path, rig: Rig) -> None:

@@ -49,14 +49,15 @@ def build(conf: cfg.ConfigOpts) -> Application:
     authenticate = identity.authentication(conf)
     secrets = keys.load(conf)
     base = separate.begin(conf, KIND)
-    keys.check(base.ground.db, secrets)
-    services = build_api(
-        base.ground, secrets=secrets, probes={"bus": base.bus.probe}, tls=client_context(conf)
-    )
-    wsgi = build_app(
-        services, _settings(conf, base.ground.settings.api), authenticate, Enforcer(conf=conf),
-        base.registry, identity.front(conf),
-    )  # fmt: skip
+    with separate.or_else(base.stop):
+        keys.check(base.ground.db, secrets)
+        services = build_api(
+            base.ground, secrets=secrets, probes={"bus": base.bus.probe}, tls=client_context(conf)
+        )
+        wsgi = build_app(
+            services, _settings(conf, base.ground.settings.api), authenticate, Enforcer(conf=conf),
+            base.registry, identity.front(conf),
+        )  # fmt: skip
     return Application(base=base, wsgi=wsgi)
 
 

@@ -37,6 +37,7 @@ def connect(conf: cfg.ConfigOpts) -> Database:
         # A file that can't be opened will not be there by waiting.
         database.wait(1 if database.is_sqlite else options.max_retries, options.retry_interval)
     except Unavailable as exc:
+        database.close()
         raise CannotServe(
             f"the database of [database] connection does not answer: {exc}; see whether the server runs, and whether "
             "user, password and address are right"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -59,17 +61,19 @@ def begin(conf: cfg.ConfigOpts, binary: str, *, checkpoint: Checkpoint = lambda 
     url = messages(conf)
     refuse_patched()
     database = open_database(conf)
-    lock, number = slot(Path(conf.state_path), binary)
-    name = f"{binary}-{number}"
     registry = CollectorRegistry()
     database.watch(DatabaseMetrics(registry))
-    bus = OsloBus(
-        options.of_libraries(conf),
-        OsloSettings(
-            url=url, name=name, host=conf.host, locks=str(Path(conf.state_path) / "locks")
-        ),
-        registry,
-    )
+    with or_else(database.close):
+        lock, number = slot(Path(conf.state_path), binary)
+        name = f"{binary}-{number}"
+        with or_else(lock.close):
+            bus = OsloBus(
+                options.of_libraries(conf),
+                OsloSettings(
+                    url=url, name=name, host=conf.host, locks=str(Path(conf.state_path) / "locks")
+                ),
+                registry,
+            )
     database.on_events(lambda: bus.nudge(EVENTS_QUEUE))
     ground = wiring.Ground(
         db=database, bus=bus, settings=wiring.settings_of(conf), checkpoint=checkpoint
@@ -83,6 +87,16 @@ def begin(conf: cfg.ConfigOpts, binary: str, *, checkpoint: Checkpoint = lambda 
         name=name, ground=ground, bus=bus, registry=registry, lock=lock,
         presence=Presence(database, ground.clock, me),
     )  # fmt: skip
+
+
+@contextmanager
+def or_else(undo: Callable[[], object]) -> Iterator[None]:
+    """Has `undo` done where the block fails: a process that tries again holds nothing of what it tried before."""
+    try:
+        yield
+    except BaseException:
+        undo()
+        raise
 
 
 def messages(conf: cfg.ConfigOpts) -> str:
@@ -104,19 +118,24 @@ def messages(conf: cfg.ConfigOpts) -> str:
 def open_database(conf: cfg.ConfigOpts) -> Database:
     """The database, whose schema fits. Raises CannotServe."""
     database = connect(conf)
-    shown = make_url(conf.database.connection).render_as_string(hide_password=True)
+    with or_else(database.close):
+        _refuse_unfit(database, conf)
+    return database
+
+
+def _refuse_unfit(database: Database, conf: cfg.ConfigOpts) -> None:
     wrong = migrate.missing(database)
-    others = [] if wrong or not database.is_sqlite else _other_hosts(database, conf.host)
     if wrong:
+        shown = make_url(conf.database.connection).render_as_string(hide_password=True)
         raise CannotServe(
             f"{wrong} ({shown}): run `zun-db-manage upgrade` with the same configuration"
         )
+    others = _other_hosts(database, conf.host) if database.is_sqlite else []
     if others:
         raise CannotServe(
             f"[database] connection is SQLite, a file of this machine, but other hosts are recorded ({others[0]}): "
             "several hosts need MariaDB or PostgreSQL"
         )
-    return database
 
 
 def _other_hosts(database: Database, host: str) -> list[str]:

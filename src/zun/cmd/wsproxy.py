@@ -60,7 +60,8 @@ def serve(conf: cfg.ConfigOpts) -> int:
     process.refuse_patched()
     database = separate.open_database(conf)
     registry = CollectorRegistry()
-    server = make_proxy(conf, database, registry, each=2)
+    with separate.or_else(database.close):
+        server = make_proxy(conf, database, registry, each=2)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that has nothing to read ends nothing
     reload_on_hangup(conf, server)
     probes = {
