@@ -1,7 +1,7 @@
 """A conductor that kills itself when it comes to a point: `python -m tests.crash.conductor URL POINT`.
 
 It prints a line once it works. Without a point it works until it is told to end. What it watches for and how soon is as
-in `tests.crash.test_recreate`.
+in `tests.crash.movers`.
 """
 
 from __future__ import annotations

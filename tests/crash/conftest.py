@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ import requests
 from docker import APIClient
 from docker.errors import DockerException
 
-pytest.register_assert_rewrite("tests.crash.victims")
+pytest.register_assert_rewrite("tests.crash.movers", "tests.crash.victims")
 
-from tests.crash.victims import Victim  # noqa: E402 - rewritten first
+from tests.crash.conductor import settings  # noqa: E402 - rewritten first
+from tests.crash.victims import Victim  # noqa: E402
+from tests.support.house import PATIENCE  # noqa: E402
 from tests.support.images import ensure_busybox  # noqa: E402
+from tests.support.neighbourhood import Neighbourhood, neighbourhood  # noqa: E402
 from tests.support.registry import Registry  # noqa: E402
 
 HOW = (
@@ -90,3 +94,12 @@ def own_victim(client: APIClient, tmp_path: Path) -> Iterator[Callable[..., Vict
     finally:
         for victim in made:
             victim.destroy()
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[Neighbourhood]:
+    """Two hosts whose agents live in this process, on fakes; conductors are others' business, and so is who is down."""
+    quick = settings()
+    agent = replace(quick.agent, lease=PATIENCE, fence_after=20.0)
+    with neighbourhood(tmp_path, 2, replace(quick, agent=agent)) as street:
+        yield street

@@ -6,23 +6,20 @@ no container, no network, no claim.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.crash.conductor import settings
-from tests.crash.test_recreate import (
-    MOVABLE,
-    OF_THE_HOST,
-    Died,
+from tests.crash.movers import (
     age,
+    bury,
+    dies_at,
     killed_conductor,
     running_on_a_dead_host,
+    running_somewhere,
 )
+from tests.crash.test_recreate import OF_THE_HOST
 from tests.support.house import PATIENCE, eventually
-from tests.support.neighbourhood import Neighbourhood, neighbourhood
+from tests.support.neighbourhood import Neighbourhood
 
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import Rejected
@@ -42,26 +39,6 @@ OF_THE_OLD_HOST = [
 
 #: What is taken back on a host that will not have it.
 UNDONE = ["undo:recreate:ports_stand", "undone:recreate:ports_stand"]
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Neighbourhood]:
-    """Two hosts whose agents live in this process, on fakes; a host is down when a test says so."""
-    quick = settings()
-    agent = replace(quick.agent, lease=PATIENCE, fence_after=20.0)
-    with neighbourhood(tmp_path, 2, replace(quick, agent=agent)) as street:
-        yield street
-
-
-def running_somewhere(street: Neighbourhood) -> tuple[str, str, Container]:
-    """A container that runs, its host, and its row."""
-    for name in street.hosts:
-        street.begin(name)
-    street.conduct()
-    uuid = street.create(**MOVABLE)
-    row = street.settled(uuid)
-    assert row is not None and row.status is Status.RUNNING and row.host is not None
-    return uuid, row.host, row
 
 
 def drain(street: Neighbourhood, name: str) -> None:
@@ -94,28 +71,6 @@ def it_has_moved(street: Neighbourhood, uuid: str, old: str, before: Container) 
     assert held is not None and held.host == new
     assert [street.host(name).total_containers for name in (old, new)] == [0, 1]
     assert [o.action for o in street.journal(uuid)] == [Action.MOVE, Action.CREATE]
-
-
-def dies_at(street: Neighbourhood, point: str) -> threading.Event:
-    """Whoever comes to a point first dies there; from the next agent that begins on."""
-    died = threading.Event()
-
-    def checkpoint(name: str) -> None:
-        if name == point and not died.is_set():
-            died.set()
-            raise Died
-
-    street.checkpoint = checkpoint
-    return died
-
-
-def bury(street: Neighbourhood, name: str) -> None:
-    """The worker of an agent is dead: what it has in hand, nobody ends. Another begins."""
-    agent = street.hosts[name].agent
-    assert agent is not None
-    agent.stop(0.1)
-    street.hosts[name].agent = None
-    street.begin(name)
 
 
 @pytest.mark.parametrize("point", OF_THE_OLD_HOST)

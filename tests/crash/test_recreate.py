@@ -6,30 +6,24 @@ anywhere else - not on an engine, not in a claim.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.crash.conductor import settings
-from tests.support import databases
+from tests.crash.movers import (
+    Died,
+    age,
+    bury,
+    dies_at,
+    killed_conductor,
+    running_on_a_dead_host,
+)
 from tests.support.house import PATIENCE, eventually
-from tests.support.neighbourhood import Neighbourhood, neighbourhood
+from tests.support.neighbourhood import Neighbourhood
 
 from zun.model.container import Container
 from zun.model.lifecycle import Action, Status
-from zun.store import claims, schema
-from zun.work.clock import utcnow
-
-MOVABLE: dict[str, Any] = {
-    "restart_policy": {"Name": "always", "MaximumRetryCount": "0"},
-    "hints": {"on_host_failure": "recreate"},
-}
+from zun.store import claims
 
 #: What a conductor comes to while it gives up a host and places what was there.
 OF_THE_CONDUCTOR = [
@@ -46,60 +40,6 @@ OF_THE_HOST = [
     "settle:recreate:done",
     "settled:recreate:done",
 ]
-
-
-class Died(BaseException):
-    """As good as a SIGKILL: nothing below catches it."""
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Neighbourhood]:
-    """Two hosts whose agents live in this process, on fakes; conductors are others' business."""
-    quick = settings()
-    agent = replace(quick.agent, lease=PATIENCE, fence_after=20.0)
-    with neighbourhood(tmp_path, 2, replace(quick, agent=agent)) as street:
-        yield street
-
-
-def running_on_a_dead_host(street: Neighbourhood) -> tuple[str, str, Container]:
-    """A container that runs, its host, whose agent is gone - its engine goes on -, and its row as it was."""
-    for name in street.hosts:
-        street.begin(name)
-    street.conduct()
-    uuid = street.create(**MOVABLE)
-    row = street.settled(uuid)
-    assert row is not None
-    assert row.status is Status.RUNNING
-    assert row.host is not None
-    street.rest()
-    street.end(row.host)
-    return uuid, row.host, row
-
-
-def age(street: Neighbourhood, name: str) -> None:
-    """The host was heard of for the last time long ago."""
-    past = utcnow() - timedelta(hours=1)
-    with street.db.write() as conn:
-        conn.execute(
-            schema.services.update()
-            .where(schema.services.c.host == name)
-            .values(last_seen_up=past, contact_at=past, lease_until=past)
-        )
-
-
-def killed_conductor(path: Path, point: str) -> None:
-    """A conductor, on the database in `path`, lives until it comes to a point."""
-    victim = subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.conductor", databases.url_in(path), point],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        out, _ = victim.communicate(timeout=PATIENCE)
-    finally:
-        victim.kill()
-        victim.wait()
-    assert f"died at {point}" in out
-    assert victim.returncode == -9
 
 
 def one_copy_runs(street: Neighbourhood, uuid: str, old: str, before: Container) -> None:
@@ -146,23 +86,12 @@ def test_the_new_host_dies(street: Neighbourhood, point: str) -> None:
     uuid, old, before = running_on_a_dead_host(street)
     new = next(name for name in street.hosts if name != old)
     street.end(new)
-    died = threading.Event()
-
-    def checkpoint(name: str) -> None:
-        if name == point and not died.is_set():
-            died.set()
-            raise Died
-
-    street.checkpoint = checkpoint
+    died = dies_at(street, point)
     street.begin(new)
     age(street, old)
     street.conduct()
     assert died.wait(PATIENCE), point
-    agent = street.hosts[new].agent
-    assert agent is not None
-    agent.stop(0.1)  # its worker is dead: what it has in hand, nobody ends
-    street.hosts[new].agent = None
-    street.begin(new)
+    bury(street, new)
     one_copy_runs(street, uuid, old, before)
     assert street.hosts[new].fakes.runtime.called("start", uuid) <= 2
 
