@@ -53,7 +53,9 @@ class RabbitMQ:
         port: int = 5672,
         user: str = "zun",
         password: str = "zun",
+        tls_port: int | None = None,
     ) -> None:
+        """`tls_port`: where it also listens with TLS, with the certificate and key that are then in `certificate`."""
         # The server's script ends as the Erlang machine, under the same process number.
         self._daemon = Background(
             name="beam.smp", run=directory, log=directory / "beam.smp.log", user="rabbitmq"
@@ -61,6 +63,8 @@ class RabbitMQ:
         self._home = directory / "home"
         self._address, self._port = address, port
         self._user, self._password = user, password
+        self._tls_port = tls_port
+        self.certificate = directory / "server.pem"
 
     @property
     def pid(self) -> int | None:
@@ -78,6 +82,11 @@ class RabbitMQ:
         who = f"{quote(self._user, safe='')}:{quote(self._password, safe='')}"
         return f"rabbit://{who}@{self._address}:{self._port}/"
 
+    @property
+    def tls_url(self) -> str:
+        """`url`, where it listens with TLS; by its name, which is what certificates are for."""
+        return self.url.replace(f"{self._address}:{self._port}/", f"localhost:{self._tls_port}/")
+
     def start(self) -> str:
         """Makes the files where there are none, starts the broker where it does not run; its URL. Raises Trouble."""
         self._daemon.run.mkdir(parents=True, exist_ok=True)
@@ -91,7 +100,7 @@ class RabbitMQ:
                 f"listeners.tcp.only = {self._address}:{self._port}\n"
                 f"default_user = {self._user}\ndefault_pass = {self._password}\n"
                 "loopback_users = none\nlog.file = false\nlog.console = true\n"
-                "log.console.level = info\n"
+                f"log.console.level = info\n{self._tls()}"
             )
             if is_root():
                 shutil.chown(conf, "rabbitmq", "rabbitmq")
@@ -100,6 +109,16 @@ class RabbitMQ:
             raise Trouble("RabbitMQ is not installed", f"apt-get install {' '.join(PACKAGES)}")
         self._daemon.ensure(["/usr/bin/env", *self._settings(), _SERVER], self._answers)
         return self.url
+
+    def _tls(self) -> str:
+        if self._tls_port is None:
+            return ""
+        own = self._home / "server.pem"
+        shutil.copy(self.certificate, own)
+        if is_root():
+            shutil.chown(own, "rabbitmq", "rabbitmq")
+        files = "".join(f"ssl_options.{name}file = {own}\n" for name in ("cacert", "cert", "key"))
+        return f"listeners.ssl.1 = {self._address}:{self._tls_port}\n{files}ssl_options.verify = verify_none\n"
 
     def _settings(self) -> list[str]:
         dist, epmd = (self._home / "ports").read_text().split()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 from prometheus_client import CollectorRegistry
+from tests.support.certificates import self_signed
 from tests.support.house import PATIENCE, eventually
 
 from zun.bus import RPC_VERSION, Bus, Refused, Why
@@ -22,7 +25,16 @@ from zun.bus.oslo import OsloBus, OsloSettings
 
 HOST, OTHER = "node-1", "node-3"
 
-#: The library leaves connections that broke to the garbage collector.
+
+@pytest.fixture(scope="module", autouse=True)
+def leftovers_of_the_library() -> Iterator[None]:
+    """It leaves connections that broke to the garbage collector, which would blame whatever test runs by then."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
@@ -39,11 +51,12 @@ class Sides:
 
 
 def oslo_bus(
-    url: str, name: str, locks: Path, **settings: Any
+    url: str, name: str, locks: Path, files: Sequence[Path] = (), **settings: Any
 ) -> tuple[OsloBus, CollectorRegistry]:
-    """A bus of a process of its own, not started."""
+    """A bus of a process of its own, whose operator wrote `files`, not started."""
     conf, registry = cfg.ConfigOpts(), CollectorRegistry()
-    conf([], project="zun", default_config_files=[], default_config_dirs=[])
+    read = [str(file) for file in files]
+    conf([], project="zun", default_config_files=read, default_config_dirs=[])
     conf.register_opts([], group="oslo_messaging_rabbit")
     made = OsloSettings(url=url, name=name, host="machine", locks=str(locks), **settings)
     return OsloBus(conf, made, registry), registry
@@ -351,6 +364,43 @@ def test_a_process_that_starts_before_its_broker_waits_for_it(
     finally:
         asker.stop()
         host.stop()
+
+
+def tls_conf(path: Path, ca: Path) -> Path:
+    path.write_text(f"[oslo_messaging_rabbit]\nssl = true\nssl_ca_file = {ca}\n")
+    return path
+
+
+def test_over_tls(rabbitmq: Any, tmp_path: Path) -> None:
+    files = [tls_conf(tmp_path / "zun.conf", rabbitmq.certificate)]
+    asker, _ = oslo_bus(rabbitmq.tls_url, "api-1", tmp_path, files)
+    host, _ = oslo_bus(rabbitmq.tls_url, "compute-1", tmp_path, files)
+    sides = Sides(asker, host)
+    asker.start()
+    host.start()
+    try:
+        ready(sides, {"q": echo}, OTHER)
+        woken = threading.Event()
+        host.listen(f"host:{OTHER}", woken.set)
+        asker.nudge(f"host:{OTHER}")
+        assert woken.wait(PATIENCE)
+        assert "true" in rabbitmq.ctl("list_connections", "ssl")
+    finally:
+        asker.stop()
+        host.stop()
+
+
+def test_a_broker_whose_certificate_nobody_trusts_is_not_talked_to(
+    rabbitmq: Any, tmp_path: Path
+) -> None:
+    stranger = self_signed(tmp_path / "stranger.pem")
+    files = [tls_conf(tmp_path / "zun.conf", stranger)]
+    asker, _ = oslo_bus(rabbitmq.tls_url, "api-1", tmp_path, files)
+    asker.start()
+    try:
+        eventually(lambda: "certificate verify failed" in asker.probe(), "the reason is told")
+    finally:
+        asker.stop()
 
 
 def test_nothing_is_monkey_patched() -> None:

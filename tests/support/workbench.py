@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import shutil
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.certificates import self_signed
 from tests.support.service import free_port
 
 _SCRIPTS = str(Path(__file__).parents[2] / "scripts")
@@ -41,17 +40,16 @@ def directory() -> Iterator[Path]:
 def broker() -> Iterator[Any]:
     """A RabbitMQ. Fails, saying what to install, where it can't be started."""
     with directory() as folder:
-        made = module("rabbitmq").RabbitMQ(folder / "rabbitmq", port=free_port())
+        home = folder / "rabbitmq"
+        home.mkdir()
+        made = module("rabbitmq").RabbitMQ(home, port=free_port(), tls_port=free_port())
+        self_signed(made.certificate)
         _started(made)
         try:
             yield made
         finally:
             made.resume()
             made.stop()
-            with warnings.catch_warnings():
-                # oslo.messaging leaves connections that broke to the garbage collector.
-                warnings.simplefilter("ignore", ResourceWarning)
-                gc.collect()
 
 
 @contextmanager
