@@ -28,6 +28,7 @@ from zun.store import containers, migrate, operations
 from zun.store.database import Database
 from zun.work.context import WorkSettings
 from zun.work.runner import RunnerSettings
+from zun.work.scheduler import SchedulerSettings
 from zun.work.secrets import Secrets
 
 PROJECT = "11111111111111111111111111111111"
@@ -133,7 +134,8 @@ def quick_settings(**service: Any) -> wiring.Settings:
     pool = wiring.subnets("10.201.0.0/16", 24)
     return wiring.Settings(
         service=ServiceSettings(**{"subnet_pool": pool, **service}),
-        work=WorkSettings(subnet_pool=pool),
+        # How busy this machine's disks are is not to say where something is placed.
+        work=WorkSettings(subnet_pool=pool, scheduler=SchedulerSettings(io_weight=0.0)),
         agent=AgentSettings(
             heartbeat=0.5,
             lease=PATIENCE,  # a slow machine is not a dead one
