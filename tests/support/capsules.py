@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tests.support.house import PROJECT, Rig, caller, eventually
 from tests.support.rows import NOW
@@ -14,7 +14,9 @@ from zun.model.container import Container
 from zun.model.lifecycle import Status
 from zun.model.names import new_uuid
 from zun.model.operation import Operation
+from zun.service.house import Services
 from zun.store import capsules, containers, operations
+from zun.store.database import Database
 
 FOREVER = ("sleep", "100000")
 
@@ -41,33 +43,45 @@ def capsule(**changes: Any) -> Capsule:
     return Capsule(**{**values, **changes})
 
 
+class Home(Protocol):
+    """A working house, of one host or several."""
+
+    @property
+    def services(self) -> Services:
+        """The use cases."""
+
+    @property
+    def db(self) -> Database:
+        """The database."""
+
+
 @dataclass(frozen=True)
 class Watched:
     """A capsule of a working house."""
 
-    rig: Rig
+    home: Home
     uuid: str
 
     @property
     def row(self) -> Capsule | None:
-        with self.rig.db.read() as conn:
+        with self.home.db.read() as conn:
             return capsules.get(conn, self.uuid)
 
     @property
     def members(self) -> Sequence[Container]:
-        with self.rig.db.read() as conn:
+        with self.home.db.read() as conn:
             return containers.members_of(conn, [self.uuid])[self.uuid]
 
     @property
     def operations(self) -> Sequence[Operation]:
-        with self.rig.db.read() as conn:
+        with self.home.db.read() as conn:
             return operations.of_container(conn, self.uuid)
 
     def settled(self) -> Capsule | None:
         """The row once no operation is open; None if it is gone."""
 
         def done() -> tuple[Capsule | None] | None:
-            with self.rig.db.read() as conn:
+            with self.home.db.read() as conn:
                 busy = operations.open_of(conn, self.uuid)
                 return None if busy else (capsules.get(conn, self.uuid),)
 
@@ -89,13 +103,13 @@ class Watched:
         """Accepts a delete."""
         row = self.row
         assert row is not None
-        self.rig.house.services.capsules.delete(caller(row.project_id), row)
+        self.home.services.capsules.delete(caller(row.project_id), row)
 
 
-def made(rig: Rig, wanted: CapsuleDraft | None = None) -> Watched:
+def made(home: Home, wanted: CapsuleDraft | None = None) -> Watched:
     """An accepted capsule."""
-    row, _ = rig.house.services.capsules.create(caller(), wanted or draft())
-    return Watched(rig, row.uuid)
+    row, _ = home.services.capsules.create(caller(), wanted or draft())
+    return Watched(home, row.uuid)
 
 
 def on_engine(rig: Rig) -> set[str]:

@@ -23,6 +23,7 @@ from zun.drivers.fake.runtime import INVENTORY
 from zun.model.container import Container, Draft
 from zun.model.host import Inventory
 from zun.service.caller import Caller
+from zun.service.house import Services
 from zun.service.settings import QuotaSettings, ServiceSettings
 from zun.store import containers, migrate, operations
 from zun.store.database import Database
@@ -93,6 +94,11 @@ class Rig:
     def db(self) -> Database:
         """The database."""
         return self.house.db
+
+    @property
+    def services(self) -> Services:
+        """The use cases."""
+        return self.house.services
 
     def row(self, uuid: str) -> Container | None:
         """The container's row."""

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from tests.support import databases
+from tests.support import street as streets
 from tests.support.house import Fakes, Rig, make, running
+from tests.support.street import Street
 
 from zun.store import migrate
 from zun.store.database import Database
@@ -91,3 +93,10 @@ def still(folder: Path, fakes: Fakes) -> Iterator[Rig]:
     rig = make(folder, fakes)
     yield rig
     rig.db.close()
+
+
+@pytest.fixture
+def street(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Street]:
+    """Three hosts at work and a conductor, in a time of their own."""
+    with streets.street(folder, monkeypatch) as made:
+        yield made

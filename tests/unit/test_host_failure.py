@@ -6,18 +6,12 @@ Time is the test's own: the clock of all processes is one that it sets, as the d
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.support.house import caller, eventually, quick_settings
-from tests.support.neighbourhood import Neighbourhood, neighbourhood
+from tests.support.house import caller, eventually
+from tests.support.street import FENCE, LEASE, MOVABLE, RECREATE, Street, kill, lose, placed
 
-from zun.cmd import wiring
-from zun.conductor.watch import WatchSettings
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import Unavailable
 from zun.drivers.fake import Block, Fail
@@ -30,102 +24,6 @@ from zun.service.queries import ListQuery, LogQuery
 from zun.store import claims, hosts, operations, standing
 from zun.store.database import Database
 from zun.work.clock import utcnow
-
-MOVABLE: dict[str, Any] = {
-    "restart_policy": {"Name": "always", "MaximumRetryCount": "0"},
-    "hints": {"on_host_failure": "recreate"},
-}
-LEASE, FENCE, RECREATE = 30.0, 60.0, 150.0
-
-
-class Clock:
-    """The time everybody is told."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def __call__(self) -> datetime:
-        return utcnow() + self.ahead
-
-    def pass_(self, seconds: float) -> None:
-        self.ahead += timedelta(seconds=seconds)
-
-
-class Street(Neighbourhood):
-    """Hosts whose agents beat when they are told to, and a conductor that looks when it is told to."""
-
-    clock: Clock
-
-    @property
-    def ground(self) -> wiring.Ground:
-        return replace(super().ground, clock=self.clock)
-
-    def look(self) -> None:
-        """One look of every conductor at the hosts."""
-        for conductor in self.conductors:
-            conductor.watch.look()
-
-    def beat(self, name: str) -> None:
-        """One beat of a host's agent."""
-        agent = self.hosts[name].agent
-        assert agent is not None
-        agent._beat_once()
-
-    def fall_silent(self, name: str, seconds: float) -> None:
-        """Time passes in which all others beat."""
-        self.clock.pass_(seconds)
-        for other, one in self.hosts.items():
-            if other != name and one.agent is not None:
-                self.beat(other)
-
-
-@pytest.fixture
-def street(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Street]:
-    """Three hosts at work and a conductor."""
-    quick = quick_settings()
-    settings = replace(
-        quick,
-        agent=replace(quick.agent, heartbeat=3600.0, lease=LEASE, fence_after=FENCE),
-        conductor=replace(
-            quick.conductor,
-            watch=WatchSettings(round=3600.0, recreate_after=RECREATE, margin=20.0),
-        ),
-    )
-    clock = Clock()
-    # Servers have a clock of their own, which nobody can put forward.
-    monkeypatch.setattr(standing, "now", lambda conn, local: local)
-
-    class OfThisTest(Street):
-        pass
-
-    OfThisTest.clock = clock
-    with neighbourhood(folder, 3, settings, kind=OfThisTest) as street:
-        assert isinstance(street, Street)
-        for name in street.hosts:
-            street.begin(name)
-        street.conduct()
-        yield street
-
-
-def placed(street: Street, **draft: Any) -> tuple[str, str]:
-    """A running container and its host."""
-    uuid = street.create(**draft)
-    row = street.settled(uuid)
-    assert row is not None
-    assert row.status is Status.RUNNING, row.status_reason
-    assert row.host is not None
-    return uuid, row.host
-
-
-def kill(street: Street, name: str) -> None:
-    """The agent is gone, its engine goes on."""
-    street.end(name)
-
-
-def lose(street: Street, name: str) -> None:
-    kill(street, name)
-    street.fall_silent(name, LEASE + 1)
-    street.look()
 
 
 def running_copies(street: Street, uuid: str) -> list[str]:
@@ -648,6 +546,25 @@ def test_its_user_s_stop_is_kept(street: Street) -> None:
     assert one.agent is not None
     one.agent.observer.look_at(uuid)
     one.fakes.runtime.gap()
+    assert street.until(uuid, "Stopped")
+    assert [o.action for o in street.journal(uuid)] == [Action.STOP, Action.CREATE]
+
+
+def test_its_user_s_stop_is_kept_by_a_look_that_began_before_it(street: Street) -> None:
+    go, entered = threading.Event(), threading.Event()
+    uuid, name = placed(street, **MOVABLE)
+    one = street.hosts[name]
+    assert one.agent is not None
+    one.fakes.runtime.script("inspect", Block(go, entered=entered))
+    one.agent.observer.look_at(uuid)
+    assert entered.wait(30)
+    row = street.row(uuid)
+    assert row is not None
+    street.services.containers.act(caller(), row, Action.STOP)
+    assert street.settled(uuid) is not None
+    go.set()
+    looked = one.fakes.runtime.called("inspect", uuid) + 1
+    eventually(lambda: one.fakes.runtime.called("inspect", uuid) >= looked, "it is looked at anew")
     assert street.until(uuid, "Stopped")
     assert [o.action for o in street.journal(uuid)] == [Action.STOP, Action.CREATE]
 

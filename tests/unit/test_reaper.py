@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
+from tests.support.capsules import capsule
 from tests.support.envs import HOST, HOST_ID, env, metrics
 from tests.support.house import Fakes
 from tests.support.rows import NOW, container
@@ -13,12 +14,12 @@ from tests.support.rows import NOW, container
 from zun.compute.reaper import Reaper, ReaperSettings
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import Rejected, Unavailable
-from zun.drivers.fake import Fail
+from zun.drivers.fake import Act, Fail
 from zun.drivers.network import NetworkSpec
 from zun.drivers.runtime import Plan
 from zun.drivers.volume import VolumeRequest
 from zun.model.names import new_uuid
-from zun.store import containers, networks
+from zun.store import capsules, containers, networks
 from zun.store.database import Database
 
 GRACE = 300.0
@@ -130,6 +131,35 @@ def test_what_has_a_record_is_never_touched(world: World) -> None:
     sweep()
     assert all(world.there(one.uuid) for one in (known, unplaced))
     assert world.there(net.uuid)
+
+
+def test_the_sandbox_of_another_hosts_capsule_goes(world: World) -> None:
+    moved, unplaced = capsule(host="host-2"), capsule(host=None)
+    with world.db.write() as conn:
+        for one in (moved, unplaced):
+            capsules.insert(conn, one)
+    for one in (moved, unplaced):
+        world.on_engine(one.uuid)
+    sweep = world.reaper()
+    sweep()
+    world.time = GRACE * 2
+    sweep()
+    assert not world.there(moved.uuid)
+    assert world.there(unplaced.uuid)
+
+
+def test_what_was_placed_here_anew_since_it_was_listed_stays(world: World) -> None:
+    moved = container(host="host-2")
+    with world.db.write() as conn:
+        containers.insert(conn, moved)
+    world.on_engine(moved.uuid)
+    sweep = world.reaper()
+    sweep()
+    world.time = GRACE * 2
+    anew = Act(before=lambda: world.on_engine(moved.uuid))
+    world.fakes.runtime.script("remove", anew)
+    sweep()
+    assert world.there(moved.uuid)
 
 
 def test_what_the_records_say_is_another_hosts_goes(world: World) -> None:

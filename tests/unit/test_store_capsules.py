@@ -81,13 +81,20 @@ def test_pages_miss_nothing_and_repeat_nothing(db: Database, key: str, descendin
     assert sorted(row.uuid for row in found) == sorted(row.uuid for row in rows)
 
 
-def test_a_change_that_needs_peace_is_not_made_while_an_operation_is_open(db: Database) -> None:
-    busy, idle = put(db, capsule()), put(db, capsule())
+def test_a_change_that_needs_peace_is_not_made_while_an_operation_is_open_or_after_another(
+    db: Database,
+) -> None:
+    busy, idle = put(db, capsule(host="h")), put(db, capsule(host="h"))
     with db.write() as conn:
         operations.open_(conn, operation(container_uuid=busy.uuid, resource=CAPSULE))
-        for row, done in ((busy, False), (idle, True)):
-            change = {"status": Status.ERROR}
-            assert capsules.update(conn, row.uuid, NOW, change, idle=True) is done
+        change = {"status": Status.ERROR}
+        for row, done in (
+            (busy, False),
+            (replace(idle, host="other"), False),
+            (replace(idle, status=Status.UNKNOWN), False),
+            (idle, True),
+        ):
+            assert capsules.update_if_idle(conn, row, NOW, change) is done
         found = capsules.get(conn, busy.uuid)
     assert found is not None
     assert (found.open_action, found.status) == (Action.CREATE, Status.RUNNING)
@@ -131,3 +138,18 @@ def test_a_network_is_shared_with_a_capsule_on_the_same_host(db: Database) -> No
         for owner in (row.uuid, alone.uuid):
             assert networks.others_on_host(conn, network.uuid, owner, "h")
             assert not networks.others_on_host(conn, network.uuid, owner, "elsewhere")
+
+
+@pytest.mark.databases
+def test_who_is_not_on_a_host_is_elsewhere_or_nowhere(db: Database) -> None:
+    here, there, nowhere = (put(db, capsule(host=host)) for host in ("h", "other", None))
+    uuids = [here.uuid, there.uuid, nowhere.uuid, "unknown"]
+    with db.read() as conn:
+        members = {u: [m.uuid for m in of] for u, of in containers.members_of(conn, uuids).items()}
+        every = [uuid for of in members.values() for uuid in of]
+        assert capsules.elsewhere(conn, uuids, "h") == {there.uuid}
+        assert capsules.elsewhere(conn, uuids, "h", nowhere=True) == {there.uuid, nowhere.uuid}
+        assert containers.elsewhere(conn, every, "h") == {*members[there.uuid]}
+        assert containers.elsewhere(conn, every, "h", nowhere=True) == {
+            *members[there.uuid], *members[nowhere.uuid]
+        }  # fmt: skip

@@ -29,7 +29,7 @@ from zun.drivers.runtime import Facts
 from zun.model.host import Host, Inventory
 from zun.model.operation import host_queue
 from zun.service.intents import Intents
-from zun.store import containers, hosts, standing
+from zun.store import capsules, containers, hosts, standing
 from zun.store.errors import DatabaseError
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
@@ -243,18 +243,21 @@ class Agent:
         return self._admitted
 
     def _clean(self) -> None:
-        """Removes from the engine what other hosts have by now. Raises DriverError."""
+        """Removes from the engine what is not this host's any more. Raises DriverError."""
         means, deadline = self._means, Deadline(_CLEAN_TIME)
         found = {facts.uuid: facts for facts in means.runtime.list(means.host_id, deadline)}
         with self._env.db.read() as conn:
-            others = containers.elsewhere(conn, list(found), means.host)
+            others = containers.elsewhere(conn, list(found), means.host, nowhere=True)
+            sandboxes = capsules.elsewhere(conn, list(found), means.host, nowhere=True)
             unknown = containers.missing(conn, list(found))
         # What nobody knows is the reaper's, which waits a while; not so what could be somebody's elsewhere.
         gone = others | {uuid for uuid in unknown if found[uuid].movable}
-        for uuid in gone:
+        for uuid in [*(gone - sandboxes), *sandboxes]:  # which outlive those in them
             self._checkpoint("clean")
             means.runtime.remove(uuid, deadline, force=True, runtime_id=found[uuid].runtime_id)
-            LOG.warning("container %s was removed from this host: it is another's by now", uuid)
+            LOG.warning(
+                "container %s was removed from this host: it is not this host's any more", uuid
+            )
             self._metrics.leftovers.labels("container").inc()
 
     def _begin(self) -> None:

@@ -7,7 +7,7 @@ engine starts them in the right order: that is done here, where the restart poli
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy.engine import Connection
 
@@ -32,10 +32,17 @@ LOG = logging.getLogger(__name__)
 
 
 class CapsuleWatch:
-    """Of one host; the observer says when to look."""
+    """Of one host; the observer says when to look. `may_write` is asked in the transaction that writes."""
 
-    def __init__(self, env: Env, intents: Intents, metrics: WorkMetrics) -> None:
+    def __init__(
+        self,
+        env: Env,
+        intents: Intents,
+        metrics: WorkMetrics,
+        may_write: Callable[[Connection], bool],
+    ) -> None:
         self._env = env
+        self._may_write = may_write
         self._intents = intents
         self._means = env.on_host()
         self._metrics = metrics
@@ -107,7 +114,9 @@ class CapsuleWatch:
         now = self._env.clock()
 
         def write(conn: Connection) -> bool | None:
-            if not capsules.update(conn, capsule.uuid, now, verdict.capsule, idle=True):
+            if not self._may_write(conn):
+                return True  # another host's by now, perhaps: nothing to look at again
+            if not capsules.update_if_idle(conn, capsule, now, verdict.capsule):
                 return capsules.get(conn, capsule.uuid) is None
             for member in members:
                 changes = verdict.members.get(member.uuid)

@@ -11,7 +11,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ from zun.model.container import STARTED_AGAIN, Container
 from zun.model.lifecycle import Action, Observed, Status
 from zun.model.names import new_uuid
 from zun.model.operation import Operation
-from zun.service.errors import ServiceError
+from zun.service.errors import Conflict, ServiceError
 from zun.service.intents import Asker, Intents
 from zun.store import containers, operations
 from zun.store.errors import DatabaseError
@@ -78,7 +78,7 @@ class Observer:
         self._settings = settings
         self._metrics = metrics
         self._listed = listed
-        self._capsules = CapsuleWatch(env, intents, metrics)
+        self._capsules = CapsuleWatch(env, intents, metrics, may_write)
         self._may_write = may_write
         self.started = False
         self._work = threading.Condition()
@@ -344,7 +344,7 @@ class Observer:
         params = {"force": True, "start": self._ran(row)} if vanished else {}
         LOG.info("container %s is healed by a %s", row.uuid, action)
         try:
-            self._intents.act(_itself(row), row.uuid, action, params, guarded=False)
+            self._act(row, action, params)
         except ServiceError as exc:
             LOG.info("container %s can't be healed now: %s", row.uuid, exc)
             if not self._defer(row.uuid):
@@ -363,12 +363,27 @@ class Observer:
         delay = 0.0 if lived >= _LIVED else _LIVED.total_seconds()
         LOG.info("container %s is started again in %g s, as its policy says", row.uuid, delay)
         try:
-            self._intents.act(_itself(row), row.uuid, Action.REBOOT, {}, guarded=False, delay=delay)
+            self._act(row, Action.REBOOT, {}, delay=delay)
         except ServiceError as exc:
             LOG.info("container %s can't be started again now: %s", row.uuid, exc)
             if not self._defer(row.uuid):
                 self.look_at(row.uuid)
         return True
+
+    def _act(
+        self, row: Container, action: Action, params: Mapping[str, object], delay: float = 0.0
+    ) -> None:
+        """Opens what a look calls for. Raises ServiceError, also where the row is not as it was then: a whole stop may
+        have been asked for and done since."""
+
+        def as_it_was(conn: Connection, now: Container) -> None:
+            then = (row.status, row.host, row.container_id)
+            if (now.status, now.host, now.container_id) != then or not self._may_write(conn):
+                raise Conflict(f"Container {row.uuid} is not what it was when it was looked at.")
+
+        self._intents.act(
+            _itself(row), row.uuid, action, params, guarded=False, delay=delay, admit=as_it_was
+        )
 
     def _ran(self, row: Container) -> bool:
         """Whether one that vanished ran until then.

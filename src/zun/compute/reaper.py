@@ -44,10 +44,12 @@ class Reaper:
         self._metrics = metrics
         self._monotonic = monotonic
         self._first_seen: dict[tuple[str, str], float] = {}
+        self._ids: dict[str, str | None] = {}
 
     def sweep(self, listed: Sequence[Facts]) -> None:
         """Looks at what the listing, the network driver and the volume driver show against the records."""
         on_engine = [facts.uuid for facts in listed]
+        self._ids = {facts.uuid: facts.runtime_id for facts in listed}
         try:
             nets = list(self._means.network.list_networks(Deadline(_REMOVE_TIME)))
         except DriverError as exc:
@@ -58,6 +60,7 @@ class Reaper:
             unknown = containers.missing(conn, [*on_engine, *files])
             unknown -= capsules.known(conn, sorted(unknown))  # their sandboxes
             unknown |= containers.elsewhere(conn, [*on_engine, *files], self._means.host)
+            unknown |= capsules.elsewhere(conn, on_engine, self._means.host)
             known_nets = {network.uuid for network in networks.every(conn)}
         leftovers = [
             *(("container", uuid) for uuid in on_engine if uuid in unknown),
@@ -79,7 +82,10 @@ class Reaper:
         deadline = Deadline(_REMOVE_TIME)
         try:
             if kind == "container":
-                self._means.runtime.remove(uuid, deadline, force=True)
+                # The one that was listed: it may have been placed here anew since.
+                self._means.runtime.remove(
+                    uuid, deadline, force=True, runtime_id=self._ids.get(uuid)
+                )
             elif kind == "files":
                 self._means.volumes.release(uuid, deadline)
             else:

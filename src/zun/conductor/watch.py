@@ -81,6 +81,7 @@ class HostWatch:
         self._metrics = metrics
         self._checkpoint = checkpoint
         self._recounted = ""  # up to which host, by name
+        self._stays: dict[str, tuple[int, int]] = {}  # what was said to stay on a drained host
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="host-watch")
 
@@ -117,6 +118,7 @@ class HostWatch:
         for name in drained:
             if name not in {host.hostname for host in silent}:
                 self._guarded(self._drain, name)
+        self._stays = {name: told for name, told in self._stays.items() if name in drained}
         self.recount()
 
     def _guarded(self, do: Callable[..., None], *args: Any) -> None:
@@ -246,11 +248,17 @@ class HostWatch:
                 if row is not None:
                     changes["lost_status"] = row.lost_status or operation.prior_status
                 SUBJECTS[operation.resource].update(conn, operation.container_uuid, now, changes)
+                if not lost:  # what is lost of a capsule its containers are told as any other
+                    self._give_up_members(conn, operation.container_uuid, now)
             detail = {"error": error, **({"status": status} if status else {})}
             operations.tell(conn, new, EventKind.FAILED, now, detail=detail)
 
         self._env.db.run(write)
         LOG.warning("%s of %s is given up: %s", operation.action, operation.container_uuid, error)
+
+    def _give_up_members(self, conn: Connection, capsule: str, now: datetime) -> None:
+        for member in containers.members_of(conn, [capsule])[capsule]:
+            containers.update(conn, member.uuid, now, status=Status.ERROR, lost_status=None)
 
     # ---- its containers
 
@@ -275,7 +283,7 @@ class HostWatch:
                 return
             reason = _unheard(name, since, capsule.status)
             columns = {"status": Status.UNKNOWN, "status_reason": reason}
-            if capsules.update(conn, capsule.uuid, now, columns, idle=True):
+            if capsules.update_if_idle(conn, capsule, now, columns):
                 detail = {**columns, "status_before": capsule.status}
                 operations.tell_observed(conn, capsule.uuid, capsule.project_id, now, detail)
 
@@ -328,6 +336,21 @@ class HostWatch:
                 continue
             if self._open(Action.MOVE, row, name, "drain", self._still_drained):
                 self._checkpoint(f"move:{row.uuid}")
+        if not rows:
+            self._tell_what_stays(name)
+
+    def _tell_what_stays(self, name: str) -> None:
+        """Once, and again when it is less: whoever drains a host waits for this."""
+        with self._env.db.read() as conn:
+            if containers.any_moving(conn, name):
+                return
+            stays = containers.count_alone_on(conn, name), len(capsules.on_host(conn, name))
+        if self._stays.get(name) != stays:
+            self._stays[name] = stays
+            LOG.warning(
+                "host %s is drained: %d containers and %d capsules stay; of containers those are moved that run and "
+                "may be made anew, capsules never are", name, *stays,
+            )  # fmt: skip
 
     def _still_drained(self, conn: Connection, row: Container) -> None:
         host = None if row.host is None else hosts.find(conn, row.host)

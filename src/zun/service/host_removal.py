@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from sqlalchemy.engine import Connection
@@ -12,7 +12,7 @@ from zun.model.capsule import Capsule
 from zun.model.container import Container
 from zun.model.host import Host, beats
 from zun.model.lifecycle import Action, Status
-from zun.model.operation import EventKind, OperationState
+from zun.model.operation import EventKind, OperationState, host_queue
 from zun.service.errors import Conflict
 from zun.service.settings import ServiceSettings
 from zun.store import capsules, claims, containers, hosts, operations, removal, standing
@@ -20,6 +20,9 @@ from zun.store.database import Database
 from zun.work.clock import Clock
 
 LOG = logging.getLogger(__name__)
+
+_ANEW = frozenset({Action.RECREATE, Action.MOVE})
+_GONE: Mapping[str, None] = {"container_id": None, "lost_status": None}
 
 
 class HostRemoval:
@@ -41,7 +44,7 @@ class HostRemoval:
         if force:
             self._db.run(lambda conn: self._fence(conn, name), twice=True)
             for row in self._on(name):
-                self._db.run(partial(self._give_up, row=row, name=name))
+                self._db.run(partial(self._give_up, uuid=row.uuid, name=name))
         removed = self._db.run(lambda conn: self._forget(conn, name, keep=force), twice=True)
         if not removed:
             raise Conflict(
@@ -72,11 +75,14 @@ class HostRemoval:
             alone = [row for row in containers.on_host(conn, name) if row.capsule_uuid is None]
             return [*alone, *capsules.on_host(conn, name)]
 
-    def _give_up(self, conn: Connection, row: Container | Capsule, name: str) -> None:
+    def _give_up(self, conn: Connection, uuid: str, name: str) -> None:
         now = self._clock()
-        busy = operations.open_of(conn, row.uuid, hold=True)
-        if busy is not None and busy.action is Action.RECREATE:
-            return
+        busy = operations.open_of(conn, uuid, hold=True)
+        row = containers.hold(conn, uuid) or capsules.hold(conn, uuid)
+        if row is None or row.host != name:
+            return  # it went, or went elsewhere, since it was listed
+        if busy is not None and busy.action in _ANEW and busy.queue != host_queue(name):
+            return  # it is made anew elsewhere, and nothing more is to be done here for that
         error = f"Host {name} was removed; delete this and create it anew."
         if busy is not None:
             ended = operations.close(conn, busy, OperationState.FAILED, now, error)
@@ -93,11 +99,11 @@ class HostRemoval:
         claims.release(conn, row.uuid)
         changes = {"status": Status.ERROR, "status_reason": error, "host": None}
         if isinstance(row, Container):
-            containers.update(conn, row.uuid, now, container_id=None, **changes)
+            containers.update(conn, row.uuid, now, **_GONE, **changes)
         else:
             capsules.update(conn, row.uuid, now, {**changes, "sandbox_id": None})
             for member in containers.members_of(conn, [row.uuid])[row.uuid]:
-                containers.update(conn, member.uuid, now, container_id=None, **changes)
+                containers.update(conn, member.uuid, now, **_GONE, **changes)
         detail = {"status": Status.ERROR, "status_before": row.status, "status_reason": error}
         operations.tell_observed(conn, row.uuid, row.project_id, now, detail)
 

@@ -89,14 +89,24 @@ def page(
     return [_value(row) for row in found]
 
 
-def update(
-    conn: Connection, uuid: str, now: datetime, changes: Mapping[str, Any], *, idle: bool = False
-) -> bool:
-    """Sets columns; whether the row is there and, with `idle`, has no open operation."""
+def update(conn: Connection, uuid: str, now: datetime, changes: Mapping[str, Any]) -> bool:
+    """Sets columns; whether the row is there."""
     mine = capsules.update().where(capsules.c.uuid == uuid)
-    if idle:
-        hold_row(conn, capsules, uuid)  # as in `containers.update_if_idle`
-        mine = mine.where(~sa.exists().where(operations.c.open_key == uuid))
+    return conn.execute(mine.values(updated_at=now, **changes)).rowcount == 1
+
+
+def update_if_idle(
+    conn: Connection, seen: Capsule, now: datetime, changes: Mapping[str, Any]
+) -> bool:
+    """Sets columns of a row that has the host and the status it was `seen` with, and no open operation; whether it
+    did."""
+    hold_row(conn, capsules, seen.uuid)  # as in `containers.update_if_idle`
+    mine = capsules.update().where(
+        capsules.c.uuid == seen.uuid,
+        capsules.c.host == seen.host,
+        capsules.c.status == seen.status,
+        ~sa.exists().where(operations.c.open_key == seen.uuid),
+    )
     return conn.execute(mine.values(updated_at=now, **changes)).rowcount == 1
 
 
@@ -109,6 +119,22 @@ def on_host(conn: Connection, host: str) -> Sequence[Capsule]:
     """All capsules placed on `host`."""
     query = _SELECT.where(capsules.c.host == host).order_by(capsules.c.id)
     return [_value(row) for row in conn.execute(query)]
+
+
+def elsewhere(
+    conn: Connection, uuids: Sequence[str], host: str, *, nowhere: bool = False
+) -> set[str]:
+    """Those of `uuids` that are a capsule's on another host than `host`, or (`nowhere`) on none (asked in slices)."""
+    found: set[str] = set()
+    other = capsules.c.host != host
+    if nowhere:
+        other = sa.or_(other, capsules.c.host.is_(None))
+    for start in range(0, len(uuids), 500):
+        query = sa.select(capsules.c.uuid).where(
+            capsules.c.uuid.in_(uuids[start : start + 500]), other
+        )
+        found |= set(conn.execute(query).scalars())
+    return found
 
 
 def known(conn: Connection, uuids: Sequence[str]) -> set[str]:

@@ -286,6 +286,20 @@ def any_on(conn: Connection, host: str) -> bool:
     return conn.execute(query).first() is not None
 
 
+def count_alone_on(conn: Connection, host: str) -> int:
+    """How many containers are placed on `host`, without the members of capsules."""
+    query = sa.select(sa.func.count()).where(containers.c.host == host, _ALONE)
+    number: int = conn.execute(query.select_from(containers)).scalar_one()
+    return number
+
+
+def any_moving(conn: Connection, host: str) -> bool:
+    """Whether a container is on its way from `host` to another."""
+    query = sa.select(containers.c.id).select_from(containers.join(operations, _OPEN))
+    leaves = query.where(containers.c.host == host, operations.c.action == Action.MOVE)
+    return conn.execute(leaves.limit(1)).first() is not None
+
+
 def still_told(conn: Connection, host: str, most: int) -> Sequence[Container]:
     """Idle containers on `host` whose status says how they are: no longer true of a host that is down."""
     query = (
@@ -315,8 +329,13 @@ def movable_on(conn: Connection, host: str) -> Sequence[Container]:
     return [_value(row) for row in conn.execute(query)]
 
 
-def elsewhere(conn: Connection, uuids: Sequence[str], host: str) -> set[str]:
-    """Those of `uuids` that are, or are on their way to be, another host's than `host` (asked in slices)."""
+def elsewhere(
+    conn: Connection, uuids: Sequence[str], host: str, *, nowhere: bool = False
+) -> set[str]:
+    """Those of `uuids` that are, or are on their way to be, another host's than `host` (asked in slices).
+
+    `nowhere`: also those that no host has.
+    """
     found: set[str] = set()
     # One that is made anew is its old host's until it is placed, but no longer to keep.
     leaving = sa.and_(
@@ -324,13 +343,16 @@ def elsewhere(conn: Connection, uuids: Sequence[str], host: str) -> set[str]:
         containers.c.host == host,
         operations.c.queue != host_queue(host),
     )
+    other = containers.c.host != host
+    if nowhere:
+        other = sa.or_(other, containers.c.host.is_(None))
     for start in range(0, len(uuids), 500):
         query = (
             sa.select(containers.c.uuid)
             .select_from(containers.outerjoin(operations, _OPEN))
             .where(
                 containers.c.uuid.in_(uuids[start : start + 500]),
-                sa.or_(containers.c.host != host, leaving),
+                sa.or_(other, leaving),
             )
         )
         found |= set(conn.execute(query).scalars())

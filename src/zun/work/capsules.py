@@ -26,6 +26,9 @@ from zun.work.context import StepContext
 Sights = Mapping[str, Facts]
 
 
+_ENDED_WELL: Mapping[str, Any] = {"lost_status": None, "status_reason": None}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The columns that follow from a look: of the capsule, and of each container by uuid."""
@@ -60,8 +63,11 @@ def judge(
     changes: dict[str, Mapping[str, Any]] = {}
     for member in members:
         facts = found[member.uuid]
-        if member.init and finished(member) and facts.observed is Observed.MISSING:
-            continue  # it has done its work; that somebody tidied it up is no news
+        before = replace(member, status=member.lost_status or member.status)
+        if member.init and finished(before) and facts.observed is Observed.MISSING:
+            # It has done its work; that somebody tidied it up is no news.
+            changes[member.uuid] = {**_ENDED_WELL, "status": before.status}
+            continue
         status = status_of(member, facts.observed)
         reason = seen.reason(member, status, facts)
         changes[member.uuid] = {**seen.columns(member, status, facts), "status_reason": reason}
@@ -109,7 +115,9 @@ def failed(conn: Connection, ctx: StepContext, found: Sights | None) -> Status:
         verdict = replace(verdict, capsule={**verdict.capsule, **why})
     else:
         members = containers.members_of(conn, [ctx.capsule.uuid])[ctx.capsule.uuid]
-        nothing = {"status": Status.ERROR, "container_id": None, "ports": None}
+        nothing = {
+            "status": Status.ERROR, "container_id": None, "ports": None, "lost_status": None,
+        }  # fmt: skip
         verdict = Verdict(
             capsule={"status": Status.ERROR, **why}, members={m.uuid: nothing for m in members}
         )

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from zun.drivers.runtime import Facts
 from zun.model import lifecycle
-from zun.model.lifecycle import Action, Status
+from zun.model.lifecycle import Action, Observed, Status
 from zun.model.operation import OperationState
 from zun.store import claims, containers, networks, removal
 from zun.work import facts as seen
@@ -46,7 +46,9 @@ def done(conn: Connection, ctx: StepContext, facts: Facts | None) -> Status:
 def failed(conn: Connection, ctx: StepContext, facts: Facts | None) -> Status:
     """Writes the status of a container whose operation could not be done, with the reason; the status."""
     container, operation = ctx.container, ctx.operation
-    observed = facts.observed if facts else None
+    # After its host was removed it has none to be given back to.
+    nowhere = Observed.MISSING if container.host is None else None
+    observed = facts.observed if facts else nowhere
     status = lifecycle.fail(operation.action, operation.prior_status or container.status, observed)
     changes: dict[str, Any] = dict(seen.columns(container, status, facts))
     changes["status_reason"] = operation.error

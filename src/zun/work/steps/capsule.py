@@ -64,10 +64,21 @@ def place(conn: Connection, ctx: StepContext) -> Recording:
     hostname, disk = places.take(conn, ctx, request, default)
     return Recording(
         outputs={"host": hostname},
-        container={"host": hostname, "disk": disk},
-        members={m.uuid: {"host": hostname, "disk": disk // len(mine)} for m in mine},
+        # Whatever it was on a host that it was to be on before, here it is nothing yet.
+        container={"host": hostname, "disk": disk, "sandbox_id": None},
+        members={
+            m.uuid: {**_NOTHING_YET, "host": hostname, "disk": disk // len(mine)} for m in mine
+        },
         queue=host_queue(hostname),
     )
+
+
+_NOTHING_YET: Mapping[str, Any] = {
+    "status": lifecycle.Status.CREATING,
+    **dict.fromkeys(
+        ("status_reason", "lost_status", "container_id", "exit_code", "started_at", "finished_at")
+    ),
+}
 
 
 def give_back(conn: Connection, ctx: StepContext) -> Mapping[str, Any]:

@@ -99,11 +99,14 @@ def _why(ctx: StepContext, none: NoneFits) -> DriverError:
 
 
 def give_back(conn: Connection, ctx: StepContext) -> Mapping[str, Any]:
-    """Gives the claim back: the owner has no host any more, or again the one it was to leave."""
+    """Gives the claim back: the owner has no host any more, or again the one it was to leave, if there is that yet."""
+    owner = ctx.owner
     placed = next((ctx.output(s) for s in kinds.PLACES if s in ctx.operation.outputs), None)
-    if placed is None:
-        return {}  # it was never done: it is done and recorded at once
-    left, owner = placed.get("left"), ctx.owner
+    if placed is None:  # it was never done: it is done and recorded at once
+        if owner.host is None or hosts.find(conn, owner.host) is not None:
+            return {}
+        placed = {}  # and the host it was to leave has been removed
+    left = placed.get("left")
     if left is None or hosts.find(conn, left["host"]) is None:
         claims.release(conn, owner.uuid)
         return {"host": None}
