@@ -289,6 +289,10 @@ def test_what_is_left_out_is_listed_again_and_nothing_else_changes(lab: Lab) -> 
     assert {f.uuid for f in lab.runtime.list(lab.host, soon())} == {running, paused}
     assert {uuid: lab.look(uuid) for uuid in (running, paused)} == before
     lab.runtime.relist(names.new_uuid(), soon())  # there is none
+    if isinstance(lab.runtime, FakeRuntime):
+        lab.runtime.leave_out(running)
+    lab.runtime.remove(running, soon(), force=True, runtime_id=before[running].runtime_id)
+    assert lab.look(running).observed is Observed.MISSING
 
 
 def test_a_death_behind_our_back_is_told_and_seen(lab: Lab) -> None:

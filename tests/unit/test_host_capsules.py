@@ -185,6 +185,8 @@ def test_a_create_that_is_placed_anew_begins_from_nothing_and_the_old_host_clean
     row = one.row
     assert row is not None
     assert boxes(street, one) == {name: 4, str(row.host): 4}
+    for uuid in (one.uuid, one.members[0].uuid):
+        street.hosts[name].fakes.runtime.leave_out(uuid)
     street.services.hosts.force_down(name, hosts.BINARY, False)
     street.begin(name)
     assert whole(street, one) == row.host, "what was on the old host goes before it is let in"
@@ -265,6 +267,7 @@ def test_what_was_given_up_goes_from_its_host_before_that_is_let_in(street: Stre
     assert boxes(street, one) == {name: 4}
     runtime = street.hosts[name].fakes.runtime
     runtime.calls.clear()
+    runtime.leave_out(alone)
     street.begin(name)
     assert boxes(street, one) == {}
     assert street.where(alone) == []

@@ -21,7 +21,7 @@ from zun.model.operation import CONDUCTOR_QUEUE, EventKind, OperationState
 from zun.service.errors import NotFound
 from zun.service.errors import Unavailable as Refused
 from zun.service.queries import ListQuery, LogQuery
-from zun.store import claims, hosts, operations, standing
+from zun.store import claims, hosts, left_behind, operations, standing
 from zun.store.database import Database
 from zun.work.clock import utcnow
 
@@ -297,6 +297,45 @@ def test_a_fenced_host_removes_what_is_not_its_own_before_it_does_anything_else(
     assert street.settled(street.create()) is not None
 
 
+@pytest.mark.databases
+def test_a_fenced_host_removes_also_what_its_engine_does_not_list(street: Street) -> None:
+    """Docker that was started on a full disk has containers that run and that it does not list."""
+    uuid, name = placed(street, **MOVABLE)
+    lose(street, name)
+    street.fall_silent(name, RECREATE)
+    street.look()
+    row = street.settled(uuid)
+    assert row is not None
+    one = street.hosts[name]
+    one.fakes.runtime.leave_out(uuid)
+    assert uuid in one.running
+    street.begin(name)
+    assert street.where(uuid) == [row.host]
+    assert street.host(name).fenced_at is None
+    with street.db.read() as conn:
+        assert left_behind.on(conn, name) == []
+
+
+def test_nothing_of_what_was_made_anew_stays_on_its_old_host(street: Street) -> None:
+    uuid, name = placed(street, **MOVABLE)
+    fakes = street.hosts[name].fakes
+    lose(street, name)
+    street.fall_silent(name, RECREATE)
+    street.look()
+    assert street.settled(uuid) is not None
+    assert len(fakes.networks.list_networks(Deadline(1))) == 1
+    fakes.networks.script("list_networks", Fail(Unavailable("they hang")))
+    street.begin(name)
+    assert street.host(name).fenced_at is None, "a network is no reason to wait"
+    assert len(fakes.networks.list_networks(Deadline(1))) == 1
+    street.services.hosts.force_down(name, hosts.BINARY, True)
+    street.look()
+    street.services.hosts.force_down(name, hosts.BINARY, False)
+    street.beat(name)
+    assert street.host(name).fenced_at is None
+    assert list(fakes.networks.list_networks(Deadline(1))) == []
+
+
 def test_a_fenced_host_whose_engine_does_not_answer_does_nothing(street: Street) -> None:
     uuid, name = placed(street, **MOVABLE)
     lose(street, name)
@@ -508,6 +547,19 @@ def test_an_agent_out_of_touch_stops_what_may_be_moved_and_nothing_else(street: 
     assert one.fakes.runtime.plan_of(uuid).restart_policy == "on-failure"
 
 
+def test_what_the_engine_does_not_list_is_stopped_too(street: Street) -> None:
+    uuid, name = placed(street, **MOVABLE)
+    one = street.hosts[name]
+    assert one.agent is not None
+    one.fakes.runtime.script("relist", Fail(Unavailable("no space left on device"), 1000))
+    one.fakes.runtime.leave_out(uuid)
+    one.fakes.runtime.gap()
+    observer = one.agent.observer
+    eventually(lambda: observer.unlisted == {uuid}, "it is missed")
+    one.agent._watchdog.isolate()
+    assert one.running == set()
+
+
 def test_what_may_be_moved_is_not_started_while_out_of_touch(street: Street) -> None:
     uuid, name = placed(street, **MOVABLE)
     row = street.row(uuid)
@@ -645,6 +697,23 @@ def test_a_host_that_was_removed_by_force_comes_back_clean(street: Street) -> No
     assert (back.uuid, back.total_containers, back.fenced_at) == (ident, 0, None)
     eventually(lambda: street.where(uuid) == [], "the reaper has found it")
     assert street.row(movable) is not None
+
+
+def test_a_fenced_host_that_was_removed_empty_comes_back_clean(street: Street) -> None:
+    """Without force, for it has nothing more by the records; its engine has."""
+    uuid, name = placed(street, **MOVABLE)
+    kill(street, name)
+    street.services.hosts.force_down(name, hosts.BINARY, True)
+    street.look()
+    row = street.settled(uuid)
+    assert row is not None
+    street.services.hosts.remove(name, force=False)
+    with pytest.raises(NotFound):
+        street.services.hosts.find(name)
+    assert uuid in street.hosts[name].running
+    street.begin(name)
+    assert running_copies(street, uuid) == [row.host]
+    assert street.services.hosts.find(name).fenced_at is None
 
 
 def test_what_is_being_made_anew_when_its_host_is_removed_goes_on(street: Street) -> None:

@@ -18,7 +18,7 @@ from zun.compute.reaper import Reaper, ReaperSettings
 from zun.model.container import FILTERS, SORT_KEYS, Draft
 from zun.model.lifecycle import Action
 from zun.service.queries import ListQuery
-from zun.store import claims, containers, history, networks, operations
+from zun.store import claims, containers, history, left_behind, networks, operations
 from zun.work.metrics import WorkMetrics
 from zun.work.runner import take_back_expired
 
@@ -95,6 +95,11 @@ def _housekeeping(rig: Rig) -> None:
         operations.forget_container(conn, "x")
         networks.release_ports(conn, "x")
         containers.on_host(conn, "host-1")
+        containers.count_alone_on(conn, "host-1")
+        containers.any_moving(conn, "host-1")
+        networks.needed_on(conn, "host-1")
+        left_behind.on(conn, "host-1")
+        left_behind.forget(conn, "host-1")
         claims.release(conn, "x")
     for queue in ("@conductor", "host:host-1"):
         with rig.db.read() as conn:

@@ -17,19 +17,19 @@ from sqlalchemy.engine import Connection
 from zun.bus import Bus
 from zun.compute.answers import answers
 from zun.compute.checkup import Checkup
+from zun.compute.cleaning import Cleaning
 from zun.compute.endpoint import Endpoint
 from zun.compute.observer import Observer, ObserverSettings
 from zun.compute.pressure import io_load
 from zun.compute.reaper import Reaper, ReaperSettings
 from zun.compute.timekeeper import Timekeeper
 from zun.compute.watchdog import Watchdog
-from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError
 from zun.drivers.runtime import Facts
 from zun.model.host import Host, Inventory
 from zun.model.operation import host_queue
 from zun.service.intents import Intents
-from zun.store import capsules, containers, hosts, standing
+from zun.store import hosts, left_behind, standing
 from zun.store.errors import DatabaseError
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
@@ -45,7 +45,6 @@ _LEAST = 0.5  # seconds that each part has for its end even so, when others took
 _UNKNOWN = Inventory(
     cpus=0, mem_total=0, disk_total=0, architecture="", os_type="", os="", kernel_version=""
 )
-_CLEAN_TIME = 120.0  # seconds to remove what is no longer ours
 _STEPS_END = 30.0  # seconds for steps in flight when the host is fenced
 
 
@@ -111,7 +110,9 @@ class Agent:
         endpoint: Endpoint,
         checkpoint: Checkpoint = lambda name: None,
     ) -> None:
-        self._watchdog = Watchdog(lambda: self._means, settings.fence_after, metrics)
+        self._watchdog = Watchdog(
+            lambda: self._means, settings.fence_after, metrics, lambda: self.observer.unlisted
+        )
         self._env = replace(env, means=replace(env.on_host(), lapsed=self._watchdog.lapsed))
         self._means = self._env.on_host()
         self._bus = bus
@@ -121,6 +122,7 @@ class Agent:
         self._checkpoint = checkpoint
         self.checkup = Checkup(lambda: self._means, settings.heartbeat, metrics.registry)
         self._marked: str | None = ""  # what our records last said of it; "" = not known yet
+        self._cleaning = Cleaning(self._env, metrics, checkpoint)
         self._reaper = Reaper(self._env, settings.reaper, metrics)
         self.observer = Observer(
             self._env, intents, settings.observer, metrics, self._listed, self.may_work
@@ -223,15 +225,20 @@ class Agent:
             return False
         if now.fenced:
             try:
-                self._clean()
+                self._cleaning.clean()
             except DriverError as exc:
                 LOG.warning("host %s can't clean up yet, and does nothing before: %s", host, exc)
                 return False
             self._checkpoint("admit")
         cleaned = now.fenced
-        self._admitted = self._env.db.run(
-            lambda conn: standing.admit(conn, host, self.epoch, cleaned=cleaned), twice=True
-        )
+
+        def admit(conn: Connection) -> bool:
+            admitted = standing.admit(conn, host, self.epoch, cleaned=cleaned)
+            if admitted and cleaned:
+                left_behind.forget(conn, host)
+            return admitted
+
+        self._admitted = self._env.db.run(admit, twice=True)
         if self._admitted:
             if now.fenced or now.lost:
                 LOG.warning("host %s is back, epoch %d", host, self.epoch)
@@ -241,24 +248,6 @@ class Agent:
                 self._admitted = False  # so that it is tried again
                 raise
         return self._admitted
-
-    def _clean(self) -> None:
-        """Removes from the engine what is not this host's any more. Raises DriverError."""
-        means, deadline = self._means, Deadline(_CLEAN_TIME)
-        found = {facts.uuid: facts for facts in means.runtime.list(means.host_id, deadline)}
-        with self._env.db.read() as conn:
-            others = containers.elsewhere(conn, list(found), means.host, nowhere=True)
-            sandboxes = capsules.elsewhere(conn, list(found), means.host, nowhere=True)
-            unknown = containers.missing(conn, list(found))
-        # What nobody knows is the reaper's, which waits a while; not so what could be somebody's elsewhere.
-        gone = others | {uuid for uuid in unknown if found[uuid].movable}
-        for uuid in [*(gone - sandboxes), *sandboxes]:  # which outlive those in them
-            self._checkpoint("clean")
-            means.runtime.remove(uuid, deadline, force=True, runtime_id=found[uuid].runtime_id)
-            LOG.warning(
-                "container %s was removed from this host: it is not this host's any more", uuid
-            )
-            self._metrics.leftovers.labels("container").inc()
 
     def _begin(self) -> None:
         if self._runner is not None and self._runner.epoch == self.epoch:

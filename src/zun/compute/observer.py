@@ -122,6 +122,12 @@ class Observer:
         """Whether all its threads run."""
         return all(thread.is_alive() for thread in self._threads)
 
+    @property
+    def unlisted(self) -> frozenset[str]:
+        """What of this host's the last listing left out, until it is looked at and listed, or gone."""
+        with self._work:
+            return frozenset(self._unlisted)
+
     def look_at(self, uuid: str) -> None:
         """Has a container looked at soon; asking twice before that is one look."""
         with self._work:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from zun.drivers.deadline import Deadline
@@ -33,18 +33,23 @@ def moment() -> float:
 
 
 class Watchdog:
-    """Of one host. `after`: seconds without a renewal, None = never. A thread of its own between `start` and `stop`."""
+    """Of one host. `after`: seconds without a renewal, None = never. A thread of its own between `start` and `stop`.
+
+    `unlisted`: what the engine is known to have and not to list.
+    """
 
     def __init__(
         self,
         means: Callable[[], Means],
         after: float | None,
         metrics: WorkMetrics,
+        unlisted: Callable[[], Iterable[str]] = lambda: (),
         clock: Callable[[], float] = moment,
     ) -> None:
         self._means = means
         self._after = after
         self._metrics = metrics
+        self._unlisted = unlisted
         self._clock = clock
         self._renewed = clock()
         self._told = False
@@ -95,8 +100,11 @@ class Watchdog:
     def isolate(self) -> None:
         """Stops every movable container that runs. Raises DriverError."""
         means = self._means()
-        found = means.runtime.list(means.host_id, Deadline(_TIME))
-        up = [facts for facts in found if facts.movable and facts.observed in _UP]
+        found = {f.uuid: f for f in means.runtime.list(means.host_id, Deadline(_TIME))}
+        for uuid in self._unlisted():
+            if uuid not in found:
+                found[uuid] = means.runtime.inspect(uuid, Deadline(_TIME))
+        up = [facts for facts in found.values() if facts.movable and facts.observed in _UP]
         if not self._told:
             LOG.critical(
                 "out of touch with the database for more than %g s: %d containers that may be moved are stopped",

@@ -33,7 +33,7 @@ from zun.model.operation import (
 )
 from zun.service.errors import ServiceError
 from zun.service.intents import Asker, Intents
-from zun.store import capsules, claims, containers, hosts, operations, standing
+from zun.store import capsules, claims, containers, hosts, left_behind, operations, standing
 from zun.store.standing import Silent
 from zun.work import kinds
 from zun.work.context import Env
@@ -216,8 +216,11 @@ class HostWatch:
                 return False
             claims.release(conn, uuid)
             SUBJECTS[operation.resource].update(conn, uuid, now, {"host": None})
-            for member in containers.members_of(conn, [uuid])[uuid]:
-                containers.update(conn, member.uuid, now, host=None)
+            members = [member.uuid for member in containers.members_of(conn, [uuid])[uuid]]
+            for member in members:
+                containers.update(conn, member, now, host=None)
+            if operation.begun:
+                left_behind.add(conn, name, [uuid, *members])
             operations.tell(conn, new, EventKind.TAKEN_BACK, now, detail={"from": name})
             return True
 

@@ -160,6 +160,7 @@ class Runtime(Protocol):
         isn't there.
     remove: with `force` also a running one (kills it); without, Conflict if it runs. Absent = success.
         The anonymous volumes go with it.
+    inspect, remove, stop: also of one that `list` leaves out.
     inspect: the facts; of an absent one, `missing(uuid)` — never NotFound.
     list: the facts of every container labelled as of `host`, whatever its state (started_at etc. may be None where a
         list does not say it; `observed`, `uuid`, `generation`, `movable` and `runtime_id` are always true).

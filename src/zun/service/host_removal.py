@@ -15,7 +15,16 @@ from zun.model.lifecycle import Action, Status
 from zun.model.operation import EventKind, OperationState, host_queue
 from zun.service.errors import Conflict
 from zun.service.settings import ServiceSettings
-from zun.store import capsules, claims, containers, hosts, operations, removal, standing
+from zun.store import (
+    capsules,
+    claims,
+    containers,
+    hosts,
+    left_behind,
+    operations,
+    removal,
+    standing,
+)
 from zun.store.database import Database
 from zun.work.clock import Clock
 
@@ -81,6 +90,8 @@ class HostRemoval:
         row = containers.hold(conn, uuid) or capsules.hold(conn, uuid)
         if row is None or row.host != name:
             return  # it went, or went elsewhere, since it was listed
+        members = containers.members_of(conn, [uuid])[uuid]
+        left_behind.add(conn, name, [uuid, *(member.uuid for member in members)])
         if busy is not None and busy.action in _ANEW and busy.queue != host_queue(name):
             return  # it is made anew elsewhere, and nothing more is to be done here for that
         error = f"Host {name} was removed; delete this and create it anew."
@@ -102,7 +113,7 @@ class HostRemoval:
             containers.update(conn, row.uuid, now, **_GONE, **changes)
         else:
             capsules.update(conn, row.uuid, now, {**changes, "sandbox_id": None})
-            for member in containers.members_of(conn, [row.uuid])[row.uuid]:
+            for member in members:
                 containers.update(conn, member.uuid, now, **_GONE, **changes)
         detail = {"status": Status.ERROR, "status_before": row.status, "status_reason": error}
         operations.tell_observed(conn, row.uuid, row.project_id, now, detail)
@@ -111,6 +122,8 @@ class HostRemoval:
         """Removes the rows, or (`keep`) hides the host's, so that it is known should it come back; whether it could."""
         if not keep and (containers.any_on(conn, name) or capsules.on_host(conn, name)):
             return False
+        now = standing.of(conn, name)
+        keep = keep or (now is not None and now.fenced)  # what it still has is others' by now
         hosts.delete_service(conn, name, hosts.BINARY)
         hosts.remove(conn, name, standing.now(conn, self._clock()) if keep else None)
         return True

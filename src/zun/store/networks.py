@@ -14,12 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
+from zun.model.lifecycle import Action
 from zun.model.names import new_uuid, port_uuid
 from zun.model.network import Network, Port
+from zun.model.operation import host_queue
 from zun.store import locks
 from zun.store.errors import Contended
 from zun.store.rows import columns_of, values_of
-from zun.store.schema import capsules, containers, networks, ports
+from zun.store.schema import capsules, containers, networks, operations, ports
 
 _NETWORK = sa.select(*columns_of(networks, Network))
 _PORT = sa.select(*columns_of(ports, Port))
@@ -213,6 +215,27 @@ def others_on_host(conn: Connection, network_uuid: str, container_uuid: str, hos
         )
     )
     return conn.execute(query.limit(1)).first() is not None
+
+
+def needed_on(conn: Connection, host: str) -> set[str]:
+    """The uuids of the networks on which a container or a capsule placed on `host` has a port.
+
+    Not of those that are on their way to be another host's.
+    """
+    found: set[str] = set()
+    leaves = sa.exists().where(
+        operations.c.open_key == ports.c.container_uuid,
+        operations.c.action == Action.RECREATE,
+        operations.c.queue != host_queue(host),
+    )
+    for owners in (containers, capsules):
+        query = (
+            sa.select(ports.c.network_uuid)
+            .join(owners, owners.c.uuid == ports.c.container_uuid)
+            .where(owners.c.host == host, ~leaves)
+        )
+        found |= set(conn.execute(query.distinct()).scalars())
+    return found
 
 
 def release_port(conn: Connection, uuid: str) -> None:

@@ -388,6 +388,14 @@ host_images = sa.Table(
     sa.Column("host", sa.String(255), primary_key=True),
 )
 
+# What a host that was given up may still have.
+left_behind = sa.Table(
+    "left_behind",
+    metadata,
+    sa.Column("host", sa.String(255), primary_key=True),
+    sa.Column("uuid", sa.String(36), primary_key=True),
+)
+
 networks = sa.Table(
     "networks",
     metadata,

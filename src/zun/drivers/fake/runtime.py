@@ -223,6 +223,7 @@ class FakeRuntime(Streams):
             if box.observed in _UP and not force:
                 raise errors.Conflict("cannot remove the container: it is running")
             del self._boxes[uuid]
+            self._unlisted.discard(uuid)
             self._end_streams(uuid, None, Why.REMOVED)
             self._tell(uuid)
 

@@ -11,10 +11,11 @@ from sqlalchemy.engine import Connection
 from zun.drivers.errors import DriverError, Rejected, Unavailable
 from zun.model.container import Container
 from zun.model.host import Claim, Host
+from zun.model.lifecycle import Action
 from zun.model.operation import host_queue
 from zun.model.placement import ties_of
 from zun.model.quota import Amounts
-from zun.store import claims, hosts, quotas, ties
+from zun.store import claims, hosts, left_behind, quotas, ties
 from zun.work import kinds
 from zun.work.context import ELSEWHERE, Recording, StepContext
 from zun.work.placement import NoneFits
@@ -53,6 +54,8 @@ def place(conn: Connection, ctx: StepContext) -> Recording:
     request = replace(request, neighbours=near)
     hostname, disk = take(conn, ctx, request, ctx.env.settings.default_disk)
     left = None if held is None or container.host is None else asdict(held)
+    if ctx.operation.action is Action.RECREATE and container.host is not None:
+        left_behind.add(conn, container.host, [container.uuid])
     return Recording(
         outputs={"host": hostname, "left": left},
         # Whatever it is on the host it leaves, here it has no id yet.
