@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.support import databases
 from tests.support.house import PATIENCE
-from tests.support.neighbourhood import Neighbourhood
+from tests.support.neighbourhood import Died, Neighbourhood
 
 from zun.model.container import Container
 from zun.model.lifecycle import Status
@@ -22,10 +22,6 @@ MOVABLE: dict[str, Any] = {
     "restart_policy": {"Name": "always", "MaximumRetryCount": "0"},
     "hints": {"on_host_failure": "recreate"},
 }
-
-
-class Died(BaseException):
-    """As good as a SIGKILL: nothing below catches it."""
 
 
 def running_somewhere(street: Neighbourhood) -> tuple[str, str, Container]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from tests.crash.movers import (
-    Died,
     age,
     bury,
     dies_at,
@@ -19,7 +18,7 @@ from tests.crash.movers import (
     running_on_a_dead_host,
 )
 from tests.support.house import PATIENCE, eventually
-from tests.support.neighbourhood import Neighbourhood
+from tests.support.neighbourhood import Died, Neighbourhood
 
 from zun.model.container import Container
 from zun.model.lifecycle import Action, Status

@@ -28,6 +28,10 @@ from zun.work.runner import Checkpoint
 from zun.work.secrets import Secrets
 
 
+class Died(BaseException):
+    """As good as a SIGKILL: nothing below catches it."""
+
+
 @dataclass
 class Neighbour:
     """One host: its fakes outlive its agents, of which there is one after the other."""

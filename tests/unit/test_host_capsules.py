@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from tests.support.capsules import Watched, draft, made, member
 from tests.support.house import caller, eventually
+from tests.support.neighbourhood import Died
 from tests.support.street import LEASE, MOVABLE, RECREATE, Street, kill, lose, placed
 
 from zun.cmd import wiring
@@ -19,7 +20,7 @@ from zun.model.host import Mode
 from zun.model.lifecycle import Action, Status
 from zun.model.operation import CONDUCTOR_QUEUE, OperationState
 from zun.service.host_removal import HostRemoval
-from zun.store import claims, containers, hosts
+from zun.store import claims, containers, hosts, standing
 from zun.work.clock import utcnow
 
 
@@ -277,6 +278,34 @@ def test_what_was_given_up_goes_from_its_host_before_that_is_let_in(street: Stre
     assert one.until(Status.ERROR).host is None
     one.delete()
     assert one.settled() is None
+
+
+@pytest.mark.parametrize("removals", range(4))
+def test_a_host_that_dies_while_it_cleans_up_begins_anew(street: Street, removals: int) -> None:
+    one, name = running(street)
+    lose(street, name)
+    street.services.hosts.remove(name, force=True)
+    street.hosts[name].fakes.runtime.leave_out(one.uuid)
+    left = list(range(removals))
+
+    def dies(point: str) -> None:
+        if point == "clean" and not left:
+            raise Died
+        if point == "clean":
+            left.pop()
+
+    street.checkpoint = dies
+    with pytest.raises(Died):
+        street.begin(name)
+    assert boxes(street, one) == {name: 4 - removals}
+    kill(street, name)
+    with street.db.read() as conn:
+        there = standing.of(conn, name)
+    assert there is not None and there.fenced, "it has not been let in"
+    street.checkpoint = lambda name: None
+    street.begin(name)
+    assert boxes(street, one) == {}
+    assert street.host(name).fenced_at is None
 
 
 def test_a_capsule_whose_delete_waits_for_a_host_that_is_removed_is_gone(street: Street) -> None:
