@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -115,3 +115,15 @@ def lose(street: Street, name: str) -> None:
     kill(street, name)
     street.fall_silent(name, LEASE + 1)
     street.look()
+
+
+def look_alone(street: Street) -> Callable[[], None]:
+    """The look of a conductor whose queue nobody works on."""
+    look = street.conductors[0].watch.look
+    street.rest()
+    return look
+
+
+def running_copies(street: Street, uuid: str) -> list[str]:
+    """The hosts on which a container runs."""
+    return [name for name, one in street.hosts.items() if uuid in one.running]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,15 +10,12 @@ import pytest
 from tests.support.capsules import Watched, draft, made, member
 from tests.support.house import caller, eventually
 from tests.support.neighbourhood import Died
-from tests.support.street import LEASE, MOVABLE, RECREATE, Street, kill, lose, placed
+from tests.support.street import LEASE, RECREATE, Street, kill, look_alone, lose, placed
 
 from zun.cmd import wiring
-from zun.drivers.errors import Rejected
-from zun.drivers.fake import Block, Fail
+from zun.drivers.fake import Block
 from zun.model.host import Mode
 from zun.model.lifecycle import Action, Status
-from zun.model.operation import CONDUCTOR_QUEUE, OperationState
-from zun.service.host_removal import HostRemoval
 from zun.store import claims, containers, hosts, standing
 from zun.work.clock import utcnow
 
@@ -197,7 +193,7 @@ def test_a_create_that_is_placed_anew_begins_from_nothing_and_the_old_host_clean
 def test_what_has_no_place_yet_when_its_old_host_returns_is_removed_there(street: Street) -> None:
     """Else it would run there, and soon on the host it is placed on, too."""
     one, name = begun_somewhere(street)
-    look = _look_alone(street)
+    look = look_alone(street)
     street.services.hosts.force_down(name, hosts.BINARY, True)
     look()
     row = one.row
@@ -209,13 +205,6 @@ def test_what_has_no_place_yet_when_its_old_host_returns_is_removed_there(street
     street.conduct()
     initialised(street, one)
     whole(street, one)
-
-
-def _look_alone(street: Street) -> Callable[[], None]:
-    """The look of a conductor whose queue nobody works on."""
-    look = street.conductors[0].watch.look
-    street.rest()
-    return look
 
 
 # ---- drain
@@ -319,104 +308,3 @@ def test_a_capsule_whose_delete_waits_for_a_host_that_is_removed_is_gone(street:
     assert list(one.members) == []
     street.begin(name)
     eventually(lambda: boxes(street, one) == {}, "the reaper has found it")
-
-
-def test_what_moved_away_while_its_host_is_removed_is_not_given_up(
-    street: Street, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    go, entered = threading.Event(), threading.Event()
-    uuid, name = placed(street, **MOVABLE)
-    for other, host in street.hosts.items():
-        if other != name:
-            host.fakes.images.script("ensure", Block(go, entered=entered))
-    lose(street, name)
-    look = _look_alone(street)
-    street.fall_silent(name, RECREATE)
-    look()
-    assert street.journal(uuid)[0].action is Action.RECREATE
-    seen = HostRemoval._on
-
-    def then_it_moves(self: HostRemoval, host: str) -> Sequence[object]:
-        rows = seen(self, host)
-        assert [row.uuid for row in rows] == [uuid]
-        street.conduct()
-        assert entered.wait(30)
-        go.set()
-        assert street.settled(uuid) is not None
-        return rows
-
-    monkeypatch.setattr(HostRemoval, "_on", then_it_moves)
-    street.services.hosts.remove(name, force=True)
-    row = street.row(uuid)
-    assert row is not None
-    assert (row.status, street.where(uuid)[-1:]) == (Status.RUNNING, [row.host])
-    assert row.host not in (None, name)
-    with street.db.read() as conn:
-        held = claims.held_by(conn, uuid)
-    assert held is not None
-    assert held.host == row.host
-
-
-def test_what_can_not_be_made_anew_after_its_host_was_removed_says_so(street: Street) -> None:
-    uuid, name = placed(street, **MOVABLE)
-    go, entered = threading.Event(), threading.Event()
-    for other, host in street.hosts.items():
-        if other != name:
-            refuses = Block(go, then=Fail(Rejected("too old"), 5), entered=entered)
-            host.fakes.runtime.script("create", refuses)
-    lose(street, name)
-    street.fall_silent(name, RECREATE)
-    street.look()
-    assert entered.wait(30)
-    street.services.hosts.remove(name, force=True)
-    go.set()
-    row = street.settled(uuid)
-    assert row is not None
-    assert street.journal(uuid)[0].state is OperationState.FAILED
-    assert (row.status, row.host, row.status_reason) == (Status.ERROR, None, "too old")
-
-
-def test_what_finds_no_place_after_its_host_was_removed_is_nobodys(street: Street) -> None:
-    uuid, name = placed(street, **MOVABLE)
-    for other in street.hosts:
-        if other != name:
-            street.services.hosts.disable(other, hosts.BINARY, None)
-    lose(street, name)
-    street.fall_silent(name, RECREATE)
-    street.look()
-    eventually(lambda: "disabled" in (street.journal(uuid)[0].error or ""), "no host fits")
-    street.services.hosts.remove(name, force=True)
-    row = street.row(uuid)
-    assert row is not None
-    assert (row.status, row.host) == (Status.REBUILDING, name)
-    street.clock.pass_(24 * 3600)
-    row = street.settled(uuid)
-    assert row is not None
-    assert (row.status, row.host, row.lost_status) == (Status.ERROR, None, None)
-    assert "disabled" in (row.status_reason or "")
-    with street.db.read() as conn:
-        assert claims.held_by(conn, uuid) is None
-    street.begin(name)
-    assert street.where(uuid) == []
-
-
-def test_what_has_left_a_host_goes_on_when_that_is_removed(street: Street) -> None:
-    go, entered = threading.Event(), threading.Event()
-    uuid, name = placed(street, **MOVABLE)
-    street.hosts[name].fakes.networks.script("remove_network", Block(go, entered=entered))
-    look = street.conductors[0].watch.look
-    street.services.hosts.set_mode(name, Mode.DRAINING, None)
-    look()
-    assert entered.wait(30)
-    street.rest()
-    go.set()
-    eventually(lambda: street.journal(uuid)[0].queue == CONDUCTOR_QUEUE, "it has left")
-    kill(street, name)
-    street.services.hosts.force_down(name, hosts.BINARY, True)
-    street.services.hosts.remove(name, force=True)
-    street.conduct()
-    row = street.settled(uuid)
-    assert row is not None
-    assert row.status is Status.RUNNING
-    assert street.where(uuid) == [row.host]
-    assert street.journal(uuid)[0].action is Action.MOVE

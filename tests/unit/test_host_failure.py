@@ -10,7 +10,17 @@ from datetime import datetime, timedelta
 
 import pytest
 from tests.support.house import caller, eventually
-from tests.support.street import FENCE, LEASE, MOVABLE, RECREATE, Street, kill, lose, placed
+from tests.support.street import (
+    FENCE,
+    LEASE,
+    MOVABLE,
+    RECREATE,
+    Street,
+    kill,
+    lose,
+    placed,
+    running_copies,
+)  # fmt: skip
 
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import Unavailable
@@ -18,17 +28,11 @@ from zun.drivers.fake import Block, Fail
 from zun.model.host import Mode
 from zun.model.lifecycle import Action, Observed, Status
 from zun.model.operation import CONDUCTOR_QUEUE, EventKind, OperationState
-from zun.service.errors import NotFound
 from zun.service.errors import Unavailable as Refused
-from zun.service.queries import ListQuery, LogQuery
+from zun.service.queries import LogQuery
 from zun.store import claims, hosts, left_behind, operations, standing
 from zun.store.database import Database
 from zun.work.clock import utcnow
-
-
-def running_copies(street: Street, uuid: str) -> list[str]:
-    return [name for name, one in street.hosts.items() if uuid in one.running]
-
 
 # ---- time
 
@@ -671,67 +675,6 @@ def test_what_has_nowhere_to_go_stays_and_runs(street: Street) -> None:
     street.look()
     assert street.until(uuid, "Running").host == name
     assert [o.action for o in street.journal(uuid)] == [Action.CREATE]
-
-
-# ---- removal
-
-
-def test_a_host_that_was_removed_by_force_comes_back_clean(street: Street) -> None:
-    uuid, name = placed(street)
-    movable, _ = placed(street, **MOVABLE)
-    with street.db.read() as conn:
-        ident = hosts.uuid_of(conn, name)
-    lose(street, name)
-    street.services.hosts.remove(name, force=True)
-    row = street.row(uuid)
-    assert row is not None
-    assert (row.status, row.host) == (Status.ERROR, None)
-    with pytest.raises(NotFound):
-        street.services.hosts.find(name)
-    assert [h.hostname for h in street.services.hosts.list(ListQuery(limit=10))] != [name]
-    street.services.containers.delete(caller(), row, force=False, stop=False)
-    assert street.settled(uuid) is None
-    assert uuid in street.where(uuid) or street.where(uuid) == [name], "its engine still has it"
-    street.begin(name)
-    back = street.services.hosts.find(name)
-    assert (back.uuid, back.total_containers, back.fenced_at) == (ident, 0, None)
-    eventually(lambda: street.where(uuid) == [], "the reaper has found it")
-    assert street.row(movable) is not None
-
-
-def test_a_fenced_host_that_was_removed_empty_comes_back_clean(street: Street) -> None:
-    """Without force, for it has nothing more by the records; its engine has."""
-    uuid, name = placed(street, **MOVABLE)
-    kill(street, name)
-    street.services.hosts.force_down(name, hosts.BINARY, True)
-    street.look()
-    row = street.settled(uuid)
-    assert row is not None
-    street.services.hosts.remove(name, force=False)
-    with pytest.raises(NotFound):
-        street.services.hosts.find(name)
-    assert uuid in street.hosts[name].running
-    street.begin(name)
-    assert running_copies(street, uuid) == [row.host]
-    assert street.services.hosts.find(name).fenced_at is None
-
-
-def test_what_is_being_made_anew_when_its_host_is_removed_goes_on(street: Street) -> None:
-    go, entered = threading.Event(), threading.Event()
-    uuid, name = placed(street, **MOVABLE)
-    for other, one in street.hosts.items():
-        if other != name:
-            one.fakes.runtime.script("create", Block(go, entered=entered))
-    lose(street, name)
-    street.fall_silent(name, RECREATE)
-    street.look()
-    assert entered.wait(30)
-    street.services.hosts.remove(name, force=True)
-    go.set()
-    row = street.settled(uuid)
-    assert row is not None
-    assert row.status is Status.RUNNING
-    assert row.host not in (None, name)
 
 
 # ---- what is claimed

@@ -15,7 +15,8 @@ from zun.work.metrics import WorkMetrics
 
 LOG = logging.getLogger(__name__)
 
-_TIME = 120.0  # seconds for all of it
+_TIME = 120.0  # seconds for what may not stay
+_NETWORKS_TIME = 10.0  # for what may
 
 
 class Cleaning:
@@ -50,7 +51,7 @@ class Cleaning:
             )
             self._metrics.leftovers.labels("container").inc()
         self._remove_files(deadline)
-        self._remove_networks(deadline)
+        self._remove_networks(Deadline(_NETWORKS_TIME))
 
     def _found(self, deadline: Deadline) -> Mapping[str, Facts]:
         """All that is on the engine, also what it has and does not list, as far as our records lead to it."""

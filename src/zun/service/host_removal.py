@@ -12,7 +12,7 @@ from zun.model.capsule import Capsule
 from zun.model.container import Container
 from zun.model.host import Host, beats
 from zun.model.lifecycle import Action, Status
-from zun.model.operation import EventKind, OperationState, host_queue
+from zun.model.operation import IMAGE, EventKind, OperationState, host_queue
 from zun.service.errors import Conflict
 from zun.service.settings import ServiceSettings
 from zun.store import (
@@ -30,6 +30,7 @@ from zun.work.clock import Clock
 
 LOG = logging.getLogger(__name__)
 
+_AT_ONCE = 1000
 _ANEW = frozenset({Action.RECREATE, Action.MOVE})
 _GONE: Mapping[str, None] = {"container_id": None, "lost_status": None}
 
@@ -54,6 +55,7 @@ class HostRemoval:
             self._db.run(lambda conn: self._fence(conn, name), twice=True)
             for row in self._on(name):
                 self._db.run(partial(self._give_up, uuid=row.uuid, name=name))
+            self._db.run(partial(self._end_images, name=name), twice=True)
         removed = self._db.run(lambda conn: self._forget(conn, name, keep=force), twice=True)
         if not removed:
             raise Conflict(
@@ -117,6 +119,15 @@ class HostRemoval:
                 containers.update(conn, member.uuid, now, **_GONE, **changes)
         detail = {"status": Status.ERROR, "status_before": row.status, "status_reason": error}
         operations.tell_observed(conn, row.uuid, row.project_id, now, detail)
+
+    def _end_images(self, conn: Connection, name: str) -> None:
+        """What was to be done to images there will not be; nobody else would end it."""
+        error, now = f"Host {name} was removed.", self._clock()
+        for operation in operations.open_in(conn, host_queue(name), _AT_ONCE):
+            if operation.resource == IMAGE:
+                ended = operations.close(conn, operation, OperationState.FAILED, now, error)
+                if ended is not None:
+                    operations.tell(conn, ended, EventKind.FAILED, now, detail={"error": error})
 
     def _forget(self, conn: Connection, name: str, *, keep: bool) -> bool:
         """Removes the rows, or (`keep`) hides the host's, so that it is known should it come back; whether it could."""
