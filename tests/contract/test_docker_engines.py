@@ -13,9 +13,10 @@ from tests.support.lab import PATIENCE, Watcher, soon
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
 from zun.drivers.docker import DockerRuntime, Engine
+from zun.drivers.docker import runtime as docker_runtime
 from zun.drivers.docker.networks import DockerNetworks
 from zun.drivers.runtime import Hint
-from zun.model.names import LABEL_UUID
+from zun.model.names import LABEL_UUID, new_uuid, runtime_name
 
 
 @pytest.fixture
@@ -114,6 +115,30 @@ def test_refusals_are_sorted(
         DockerRuntime(engine).list("h", soon())
     assert type(e.value) is kind
     assert e.value.public == "cannot list the containers: open (path): bad 0123456789ab"
+
+
+@pytest.mark.parametrize("times", [2, 100])
+def test_what_an_earlier_life_left_goes_soon_or_is_in_the_way(
+    stand_in: StandIn, engine: Engine, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine on a full disk could not remove it; one that lost track of a task never will."""
+    monkeypatch.setattr(docker_runtime, "STALE_PAUSE", 0.0)
+    uuid, tries = new_uuid(), iter([True] * times)
+
+    def start(handler: Handler) -> None:
+        again = next(tries, False)
+        handler.reply(500 if again else 204, {"message": "id already in use"} if again else {})
+
+    name = runtime_name(uuid)
+    stand_in.special[f"/containers/{name}/start"] = start
+    raw = {"State": {"ExitCode": 0, "Error": "id already in use"}}
+    stand_in.special[f"/containers/{name}/json"] = lambda handler: handler.reply(200, raw)
+    runtime = DockerRuntime(engine)
+    if times == 2:
+        runtime.start(uuid, soon())
+        return
+    with pytest.raises(errors.Rejected, match="rebuild it"):
+        runtime.start(uuid, soon())
 
 
 def test_silence_is_a_time_out(stand_in: StandIn) -> None:

@@ -15,7 +15,7 @@ from zun.drivers.docker.host import disk_quota, inventory, numa
 from zun.drivers.docker.logs import Tail
 from zun.drivers.docker.plan import body
 from zun.drivers.docker.registries import refused
-from zun.drivers.docker.starts import start_error, why
+from zun.drivers.docker.starts import Stale, start_error, why
 from zun.drivers.image import Reference
 from zun.drivers.runtime import HealthCheck, Plan
 from zun.model.host import NumaCell
@@ -90,6 +90,8 @@ def test_why_it_did_not_start(text: str, expected: str) -> None:
         # What the state says may be of an earlier start.
         (errors.Conflict("x"), 127, OCI, errors.Conflict),
         (errors.Unavailable("x"), 0, "", errors.Unavailable),
+        (errors.Unavailable("cannot start: id already in use"), 0, "id already in use", Stale),
+        (errors.Unavailable("x"), 0, "id already in use", errors.Unavailable),
     ],
 )
 def test_failed_starts_are_sorted(

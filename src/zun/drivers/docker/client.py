@@ -224,9 +224,9 @@ class Engine:
     close = reset
 
     @staticmethod
-    def pause(deadline: Deadline) -> None:
+    def pause(deadline: Deadline, seconds: float = 0.05) -> None:
         """A moment's wait for what another thread or the engine has just begun and tells of in no other way."""
-        time.sleep(deadline.left(0.05))
+        time.sleep(deadline.left(seconds))
 
     def _connected(self, seconds: float) -> Client:
         client = self._client

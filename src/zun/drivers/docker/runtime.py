@@ -16,7 +16,7 @@ from zun.drivers.docker.follow import FollowedLog, follow
 from zun.drivers.docker.host import disk_quota, inventory
 from zun.drivers.docker.logs import read_log
 from zun.drivers.docker.sandbox import SandboxImage
-from zun.drivers.docker.starts import start_error
+from zun.drivers.docker.starts import Stale, start_error
 from zun.drivers.docker.streams import DockerStreams
 from zun.drivers.runtime import (
     Attachment,
@@ -38,6 +38,7 @@ from zun.model.names import LABEL_HOST, LABEL_UUID, runtime_name
 ENGINE_GRACE = 10  # seconds the engine waits in a stop when nobody says otherwise
 PING = 5.0  # seconds a ping may take
 CREATE_TRIES = 5
+STALE_TRIES, STALE_PAUSE = 15, 1.0  # seconds: what is in the way may go by itself
 _KILLS = frozenset({None, "9", "KILL", "SIGKILL"})
 _DOWN = frozenset({Observed.CREATED, Observed.EXITED, Observed.DEAD, Observed.REMOVING})
 _GOING = frozenset({Observed.REMOVING, Observed.DEAD})
@@ -184,6 +185,15 @@ class DockerRuntime(DockerStreams):
 
     def start(self, uuid: str, deadline: Deadline, *, runtime_id: str | None = None) -> None:
         target = runtime_id or runtime_name(uuid)
+        for _ in range(STALE_TRIES):
+            try:
+                self._start(target, deadline)
+                return
+            except Stale:
+                self._engine.pause(deadline, STALE_PAUSE)
+        self._start(target, deadline)
+
+    def _start(self, target: str, deadline: Deadline) -> None:
         try:
             with self._engine.call("start the container", deadline) as client:
                 client.start(target)

@@ -16,10 +16,19 @@ from zun.drivers.docker.client import clean
 
 #: An engine that was killed in the middle of a start does not know that the container runs, and can't start it again.
 _LOST = re.compile(r"\btask \w+: already exists")
+#: It has not got rid of what an earlier life of the container left with containerd, though it has just tried again.
+_STALE = re.compile(r"\bid already in use")
+_REBUILD = (
+    "cannot start the container: the container engine lost track of it in a crash; rebuild it"
+)
 _NOT_RUNNABLE = frozenset({126, 127})
 _OCI = re.compile(r"OCI runtime|oci runtime")
 _EXEC = re.compile(r'exec: "(?P<command>[^"]*)": (?P<why>.*?)(: unknown)?$')
 _STAT = re.compile(r"^stat \S+: ")
+
+
+class Stale(errors.Rejected):
+    """What an earlier life left is in the way: for a while, as on a full disk, or until it is rebuilt."""
 
 
 def why(text: str) -> str:
@@ -37,9 +46,9 @@ def start_error(error: errors.DriverError, raw: Mapping[str, Any] | None) -> err
     state = raw["State"]
     text = str(state.get("Error") or "")
     if _LOST.search(text) or _LOST.search(error.public):
-        return errors.Rejected(
-            "cannot start the container: the container engine lost track of it in a crash; rebuild it"
-        )
+        return errors.Rejected(_REBUILD)
+    if _STALE.search(error.public):
+        return Stale(_REBUILD)
     refused = state.get("ExitCode") in _NOT_RUNNABLE or _OCI.search(text)
     if text and not isinstance(error, errors.Conflict | errors.NotFound) and refused:
         return errors.Rejected(f"cannot start the container: {why(text)}")
