@@ -21,6 +21,7 @@ from bench.figures import Report
 from bench.flat import flat
 from bench.footprint import footprint
 from bench.house import engine, say
+from bench.indexes import indexes
 from bench.placements import placements
 from bench.reads import reads
 from bench.sessions import sessions
@@ -33,6 +34,7 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "flat": flat,
     "footprint": footprint,
     "stores": stores,
+    "indexes": indexes,
     "sessions": sessions,
     "cluster": cluster,
     "placements": placements,
@@ -54,6 +56,7 @@ benchmarks:
   flat       lists by each filter and in each order, and shows, with 100,000 rows and with 100
   footprint  memory idle and with 50 containers; time from start to healthy
   stores     the store on SQLite, MariaDB and PostgreSQL, and their drivers told the same by hand; needs no engine
+  indexes    a create and a change on each database with 100,000 containers, and without indexes of orders
   sessions   keystrokes and bulk output through proxy and agent, and the engine's own socket; a thousand idle sessions
   cluster    create -> Running on a cluster of three hosts, on standalone and by hand; a death on each host -> the API
   placements placements a second with 10,000 hosts in the database, by one conductor and by three (ZUN_BENCH_DATABASE:

@@ -117,23 +117,23 @@ def _measure(report: Report, kind: str, folder: Path, url: str, quick: bool) -> 
         analyze(db.engine)  # as the servers do by themselves, a while after
     name = NAMES[kind]
     listed = Recorded(db, lambda: _page(db))
-    pair = _taken(lambda _: _page(db), lambda _: listed.again(), rounds, 1)
+    pair = taken(lambda _: _page(db), lambda _: listed.again(), rounds, 1)
     report.rows.append(paired(f"{name}: list of 1,000 of 10,000", *pair))
     uuid = rows[ROWS // 2].uuid
     one = Recorded(db, lambda: _get(db, uuid))
-    pair = _taken(lambda _: _get(db, uuid), lambda _: one.again(), rounds, 25)
+    pair = taken(lambda _: _get(db, uuid), lambda _: one.again(), rounds, 25)
     report.rows.append(paired(f"{name}: one by its uuid", *pair))
     draft = Draft(image="busybox", run=True, name="c")
     rig.create(draft)  # so that the project has its row of usage
     created = Recorded(db, lambda: rig.create(draft))
-    pair = _taken(
+    pair = taken(
         lambda _: rig.create(draft), lambda _: created.again(_fresh(created.statements)), rounds, 5
     )
     report.rows.append(
         paired(f"{name}: a create accepted ({len(created.statements)} statements)", *pair)
     )
     claimed = Recorded(db, lambda: _claim(db, "first"))
-    pair = _taken(
+    pair = taken(
         lambda _: _claim(db, new_uuid()), lambda _: claimed.again({"first": new_uuid()}), rounds, 5
     )
     report.rows.append(paired(f"{name}: a claim ({len(claimed.statements)} statements)", *pair))
@@ -171,7 +171,7 @@ def _claim(db: Database, uuid: str) -> None:
     assert db.run(lambda conn: claims.claim(conn, wanted))
 
 
-def _taken(
+def taken(
     ours: Callable[[int], object], floor: Callable[[int], object], rounds: int, at_once: int
 ) -> tuple[Sample, Sample]:
     """Milliseconds of each, in turns; each value is the mean of `at_once` in a row."""

@@ -23,6 +23,7 @@ import pytest
 import sqlalchemy as sa
 from tests.support.conformance import Conformance
 from tests.support.house import Rig, running
+from tests.support.rows import host_image
 
 from zun.api.app import build_app
 from zun.api.middleware.noauth import NoAuth
@@ -213,10 +214,9 @@ class Api:
 
     def seed_image(self, repo: str) -> HostImage:
         """A row as if its pull had ended."""
-        row = HostImage(
-            uuid=new_uuid(), project_id="p1", user_id="alice", host=HOST, repo=repo, tag="latest",
-            image_id="sha256:" + "0" * 64, size=1_000_000, created_at=utcnow(),
-        )  # fmt: skip
+        row = host_image(
+            project_id="p1", user_id="alice", host=HOST, repo=repo, image_id="sha256:" + "0" * 64
+        )
         with self.db.write() as conn:
             images.insert(conn, row)
         return row

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from tests.support.capsules import capsule
 from tests.support.house import PROJECT
-from tests.support.rows import NOW, container, operation
+from tests.support.rows import NOW, container, host_image, operation, registry
 
 from zun.model.names import new_uuid
 from zun.model.operation import OperationState
@@ -17,7 +18,12 @@ from zun.store import schema
 from zun.store.rows import values_of
 
 #: Tables that grow with the number of containers. The others have a row a host or a project.
-GROWING = frozenset({"containers", "operations", "events", "claims", "ports", "container_labels"})
+GROWING = frozenset(
+    {
+        "containers", "operations", "events", "claims", "ports", "container_labels", "capsules", "registries",
+        "images",
+    }
+)  # fmt: skip
 
 _PROJECTS = 20
 
@@ -90,7 +96,8 @@ def analyze(engine: sa.Engine) -> None:
 
 
 def fill(conn: sa.Connection, number: int) -> None:
-    """Adds that many containers, each with an operation that ended, its events, a claim, a port and a label.
+    """Adds that many containers, each with an operation that ended, its events, a claim, a port and a label; and as
+    many capsules (without members), registries and images.
 
     One in twenty is of the tests' project, and one in fifty has an open operation besides.
     """
@@ -125,6 +132,7 @@ def fill(conn: sa.Connection, number: int) -> None:
                 "uuid": new_uuid(), "network_uuid": network, "container_uuid": uuid, "address": f"{index}",
             },
             schema.container_labels: {"selector": f"{index:064}", "container_uuid": uuid},
+            **_others(index, project, when),
         }  # fmt: skip
         for table, values in known.items():
             rows.setdefault(table, []).append(values)
@@ -143,6 +151,17 @@ def fill(conn: sa.Connection, number: int) -> None:
             )  # fmt: skip
     for table, values in rows.items():
         conn.execute(table.insert().inline(), values)
+
+
+def _others(index: int, project: str, when: datetime) -> dict[sa.Table, dict[str, Any]]:
+    """A row of each of the other lists."""
+    shared: dict[str, Any] = {"uuid": new_uuid(), "project_id": project, "created_at": when}
+    made = {
+        schema.capsules: capsule(name=f"n{index}", host=f"h{index % 50}", **shared),
+        schema.registries: registry(name=f"n{index}", domain=f"{index % 9}.example.com", **shared),
+        schema.images: host_image(repo=f"r{index}", host=f"h{index % 50}", **shared),
+    }
+    return {table: values_of(table, row, but=frozenset({"id"})) for table, row in made.items()}
 
 
 def _of_sqlite(conn: sa.Connection, text: str, parameters: Any) -> Iterator[str]:

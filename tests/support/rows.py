@@ -9,9 +9,11 @@ from tests.support.house import PROJECT
 
 from zun.model.container import Container
 from zun.model.host import Host, Inventory
+from zun.model.image import HostImage
 from zun.model.lifecycle import Action, Status
 from zun.model.names import new_uuid
 from zun.model.operation import CONDUCTOR_QUEUE, Operation, OperationState
+from zun.model.registry import Registry
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901)
 LATER = NOW + timedelta(minutes=10)
@@ -47,3 +49,21 @@ def host(hostname: str = "host-1", **changes: Any) -> Host:
         "cpus": 10.0, "memory": 1000, "disk": 100, "last_seen_up": NOW,
     }  # fmt: skip
     return Host(**{**values, **changes})
+
+
+def registry(**changes: Any) -> Registry:
+    """One that asks for no password."""
+    values: dict[str, Any] = {
+        "uuid": new_uuid(), "name": "r", "domain": "r.example.com", "username": "u", "password": None,
+        "project_id": PROJECT, "user_id": "u", "created_at": NOW,
+    }  # fmt: skip
+    return Registry(**{**values, **changes})
+
+
+def host_image(**changes: Any) -> HostImage:
+    """A busybox on a host."""
+    values: dict[str, Any] = {
+        "uuid": new_uuid(), "project_id": PROJECT, "user_id": "u", "host": "host-1", "repo": "busybox",
+        "tag": "latest", "image_id": "sha256:0", "size": 1_000_000, "created_at": NOW,
+    }  # fmt: skip
+    return HostImage(**{**values, **changes})

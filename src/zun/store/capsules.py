@@ -74,9 +74,9 @@ def page(
 ) -> list[Capsule]:
     """One page by keyset: the rows that follow `after` in the order of (`sort_key`, id)."""
     assert sort_key in SORT_KEYS
-    query = _SELECT
+    query, equal = _SELECT, []
     if project_id is not None:
-        query = query.where(capsules.c.project_id == project_id)
+        query, equal = query.where(capsules.c.project_id == project_id), [capsules.c.project_id]
     found = keyset.page(
         conn,
         query,
@@ -85,6 +85,7 @@ def page(
         after=None if after is None else (getattr(after, sort_key), after.id),
         descending=descending,
         limit=limit,
+        equal=equal,
     )
     return [_value(row) for row in found]
 

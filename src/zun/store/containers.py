@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.ext.compiler import compiles
 
 from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import IN_TRANSIT, TRANSITIONS, Action, Status
@@ -26,9 +27,32 @@ _SELECT = sa.select(*_COLUMNS, operations.c.action, operations.c.begun).select_f
 _BY_UUID = _SELECT.where(containers.c.uuid == sa.bindparam("uuid"))
 _UPDATE = containers.update().where(containers.c.uuid == sa.bindparam("of_uuid"))
 _DERIVED = frozenset({"id", "open_action", "open_begun"})
-#: Containers of users; members of a capsule are not among them (contract 4.5). In words that no index answers: most
-#: rows are such.
-_ALONE = sa.func.coalesce(containers.c.capsule_uuid, "") == ""
+
+
+class _Alone(sa.ColumnElement[bool]):
+    """Containers of users; members of a capsule are not among them (contract 4.5)."""
+
+    inherit_cache = True
+    type = sa.Boolean()
+
+    def self_group(self, against: Any = None) -> _Alone:
+        """A comparison, also where there is no type for truth."""
+        return self
+
+
+@compiles(_Alone)
+def _alone(element: _Alone, compiler: Any, **kwargs: Any) -> str:
+    # In words that no index answers, for most rows are such.
+    return "coalesce(containers.capsule_uuid, '') = ''"
+
+
+@compiles(_Alone, "postgresql")
+def _alone_counted(element: _Alone, compiler: Any, **kwargs: Any) -> str:
+    # In words that it knows how many rows answer to: others, it thinks, few do, so that it had better sort them.
+    return "containers.capsule_uuid IS NULL"
+
+
+_ALONE = _Alone()
 
 
 def _value(row: Any) -> Container:
@@ -145,39 +169,50 @@ def page(
             )
         ]
         return sorted(found, key=lambda row: row.id, reverse=descending)[:limit]
-    query = _SHOWN.where(_ALONE)
-    narrow = False
-    for key, wanted in filters.items():
-        condition, few = _matches(conn, key, wanted, project_id)
-        query, narrow = query.where(condition), narrow or few
+    query, equal = _SHOWN.where(_ALONE), []
+    conditions = [_matches(conn, key, wanted, project_id) for key, wanted in filters.items()]
     if project_id is not None:
         mine = containers.c.project_id
-        query = query.where((_unindexed(mine) if narrow else mine) == project_id)
+        alone = any(condition.alone for condition in conditions)
+        query, equal = query.where((_unindexed(mine) if alone else mine) == project_id), [mine]
     rows = keyset.page(
         conn,
-        query,
+        query.where(*(condition.clause for condition in conditions)),
         containers.c[sort_key],
         containers.c.id,
         after=None if after is None else (getattr(after, sort_key), after.id),
         descending=descending,
         limit=limit,
+        equal=None
+        if any(condition.few for condition in conditions)
+        else [*equal, *(c.equal for c in conditions if c.equal is not None)],
     )
     return [Listed._make(row) for row in rows]
 
 
-def _matches(
-    conn: Connection, key: str, wanted: Any, project_id: str | None
-) -> tuple[sa.ColumnElement[bool], bool]:
-    """The condition of a filter; and whether it leads to few rows, so that no other index is to be used."""
+class _Condition(NamedTuple):
+    """Of a filter. `few`: it may lead to few rows, to be followed; `alone`: no other index is to be used then.
+
+    `equal`: the column, where it is no more than that this has one value.
+    """
+
+    clause: sa.ColumnElement[bool]
+    few: bool = False
+    alone: bool = False
+    equal: sa.Column[Any] | None = None
+
+
+def _matches(conn: Connection, key: str, wanted: Any, project_id: str | None) -> _Condition:
     if key == "status" and isinstance(wanted, tuple):
-        return containers.c.status.in_(wanted), False
+        return _Condition(containers.c.status.in_(wanted), few=True)
     if key == "name_prefix":
-        return _begins(conn, wanted, project_id), False
+        return _begins(conn, wanted, project_id)
     if key == "labels":
         found = [labels.matches(conn, containers.c.uuid, *label) for label in wanted]
-        return sa.and_(*(condition for condition, _ in found)), any(few for _, few in found)
+        some = any(few for _, few in found)
+        return _Condition(sa.and_(*(clause for clause, _ in found)), few=some, alone=some)
     if key != "task_state":
-        return containers.c[key] == wanted, False
+        return _Condition(containers.c[key] == wanted, equal=containers.c[key])
     # From the operations, for few are open. Not "is not null", which SQLite takes for most of them.
     actions = [a for a, t in TRANSITIONS.items() if t.task == wanted]
     busy = sa.select(operations.c.open_key).where(
@@ -185,10 +220,10 @@ def _matches(
         operations.c.action.in_(actions),
         operations.c.begun | (operations.c.action != Action.CREATE),
     )
-    return containers.c.uuid.in_(busy), True
+    return _Condition(containers.c.uuid.in_(busy), few=True, alone=True)
 
 
-def _begins(conn: Connection, prefix: str, project_id: str | None) -> sa.ColumnElement[bool]:
+def _begins(conn: Connection, prefix: str, project_id: str | None) -> _Condition:
     """The condition that the name begins so. Where many do, each name is looked at in the order of the list."""
     name = containers.c.name
 
@@ -199,7 +234,8 @@ def _begins(conn: Connection, prefix: str, project_id: str | None) -> sa.ColumnE
     some = sa.select(containers.c.id).where(condition(name))
     if project_id is not None:
         some = some.where(containers.c.project_id == project_id)
-    return condition(_unindexed(name) if labels.are_many(conn, some) else name)
+    many = labels.are_many(conn, some)
+    return _Condition(condition(_unindexed(name) if many else name), few=not many)
 
 
 def _unindexed(column: sa.Column[Any]) -> Any:

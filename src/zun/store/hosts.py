@@ -257,6 +257,7 @@ def page(
         after=None if after is None else (getattr(after, sort_key), after.id),
         descending=descending,
         limit=limit,
+        equal=(),
     )
     return [_host(row) for row in found]
 

@@ -54,6 +54,7 @@ def page(
         after=None if after is None else (getattr(after, sort_key), after.id),
         descending=descending,
         limit=limit,
+        equal=[images.c.project_id],
     )
     return [HostImage(**row._mapping) for row in found]
 

@@ -71,11 +71,12 @@ def page(
 ) -> Sequence[Registry]:
     """One page by keyset: the rows that follow `after` in the order of (`sort_key`, id)."""
     assert sort_key in SORT_KEYS
-    query = _SELECT
+    query, equal = _SELECT, []
     if project_id is not None:
-        query = query.where(registries.c.project_id == project_id)
+        query, equal = query.where(registries.c.project_id == project_id), [registries.c.project_id]
     for key, wanted in filters.items():
         query = query.where(registries.c[key] == wanted)
+        equal.append(registries.c[key])
     found = keyset.page(
         conn,
         query,
@@ -84,6 +85,7 @@ def page(
         after=None if after is None else (getattr(after, sort_key), after.id),
         descending=descending,
         limit=limit,
+        equal=equal,
     )
     return [_value(row) for row in found]
 

@@ -99,6 +99,12 @@ def _in(column: str, values: list[str]) -> str:
     return f"{column} IN ({', '.join(repr(str(v)) for v in values)})"
 
 
+def _lists(*columns: str, everybody: bool = True) -> list[sa.Index]:
+    """For lists by each of `columns`, or in its order: of one project and, with `everybody`, of all."""
+    scopes: list[tuple[str, ...]] = [("project_id",), ()] if everybody else [("project_id",)]
+    return [sa.Index(None, *scope, column, "id") for column in columns for scope in scopes]
+
+
 registries = sa.Table(
     "registries",
     metadata,
@@ -113,11 +119,8 @@ registries = sa.Table(
     sa.Column("created_at", _TIME, nullable=False),
     sa.Column("updated_at", _TIME),
     sa.Index(None, "project_id", "id"),
-    sa.Index(None, "project_id", "name"),
-    sa.Index(None, "name"),
-    sa.Index(None, "domain"),
-    sa.Index(None, "username"),
-    sa.Index(None, "user_id"),
+    sa.Index(None, "project_id", "uuid"),
+    *_lists("name", "domain", "username", "user_id", "created_at", "updated_at"),
 )
 
 containers = sa.Table(
@@ -182,24 +185,14 @@ containers = sa.Table(
     sa.Column("movable", sa.Boolean(create_constraint=False)),
     sa.Column("lost_status", sa.String(20)),  # what it was when its host fell silent
     sa.CheckConstraint(_in("status", list(Status)), name="status"),
-    sa.Index(None, "project_id", "id"),
-    sa.Index(None, "project_id", "name"),
-    sa.Index(None, "name"),
-    sa.Index(None, "host", "id"),
-    sa.Index(None, "status", "id"),
     sa.Index(None, "registry_id"),
     sa.Index(None, "host", "max_run_time"),
     sa.Index(None, "capsule_uuid"),
-    # For lists, of one project's and of all: by each filter, in the order of ids.
-    *(
-        sa.Index(None, *scope, column, "id")
-        for column in ("image", "user_id", "memory", "auto_remove")
-        for scope in ((), ("project_id",))
-    ),
-    sa.Index(None, "project_id", "status", "id"),
-    sa.Index(None, "project_id", "host", "id"),
-    sa.Index(None, "project_id", "created_at", "id"),
-    sa.Index(None, "created_at", "id"),
+    sa.Index(None, "project_id", "id"),
+    sa.Index(None, "project_id", "uuid"),
+    *_lists("name", "image", "user_id", "status", "memory", "host", "auto_remove"),
+    *_lists("cpu", "disk", "hostname", "runtime", "image_driver"),
+    *_lists("created_at", "updated_at", "started_at"),
 )
 
 # Several containers in one sandbox; `containers.capsule_uuid` says which.
@@ -227,9 +220,8 @@ capsules = sa.Table(
     sa.Column("updated_at", _TIME),
     sa.CheckConstraint(_in("status", list(Status)), name="status"),
     sa.Index(None, "project_id", "id"),
-    sa.Index(None, "project_id", "name"),
-    sa.Index(None, "name"),
-    sa.Index(None, "host", "id"),
+    sa.Index(None, "project_id", "uuid"),
+    *_lists("name", "user_id", "status", "cpu", "memory", "host", "created_at", "updated_at"),
 )
 
 operations = sa.Table(
@@ -463,6 +455,8 @@ images = sa.Table(
     sa.Column("updated_at", _TIME),
     sa.UniqueConstraint("repo", "tag", "host"),
     sa.Index(None, "project_id", "id"),
+    sa.Index(None, "project_id", "uuid"),
+    *_lists("repo", "tag", "host", "image_id", "size", "created_at", "updated_at", everybody=False),
 )
 
 # What label selectors are looked up by: a digest of a label's key, and one of key and value.
