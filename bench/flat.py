@@ -1,6 +1,7 @@
 """Benchmark 6: lists and shows with 100,000 rows beside the same with 100, by each filter and each order offered.
 
-The application is called in this process, on two databases; every answer has as many rows in the one as in the other.
+The application is called in this process, on two databases of each kind (--quick: of SQLite alone); every answer has as
+many rows in the one as in the other.
 A filter is tried with a value that all rows have, and with one that `PAGE` rows have; an order from its beginning and
 from its middle, both ways; each within one project and over all. Shown is the worst of these.
 """
@@ -10,72 +11,96 @@ from __future__ import annotations
 import io
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.support.house import Fakes, make, quick_settings
+from tests.support import databases
+from tests.support.house import Fakes, Rig, make, quick_settings
+from tests.support.plans import analyze
 
+from bench import rows
+from bench.databases import NAMES, started
 from bench.figures import Report, Row, number
 from bench.house import say
-from bench.reads import row
 from zun.api.app import build_app
 from zun.api.middleware.noauth import NoAuth
 from zun.api.settings import ApiSettings
-from zun.model.container import FILTERS, SORT_KEYS, Container
-from zun.model.lifecycle import Action, Status
-from zun.model.operation import CONDUCTOR_QUEUE, Operation, OperationState
-from zun.store import containers, operations
-from zun.store.database import Database
-from zun.work.clock import utcnow
+from zun.model import capsule, container, image, registry
 
 FEW, MANY, PAGE = 100, 100_000, 50
 PROJECT, USER = "p" * 32, "u" * 32
 #: A list may cost so many times what it costs with few rows: deeper trees, and pages that are not in a cache.
 WANTED = 2.0
 
-#: Filter -> what all rows have, and what `PAGE` rows have.
-_VALUES: Mapping[str, tuple[str | None, str | None]] = {
-    "name": (None, "web-7"),
-    "image": ("docker.io/library/nginx:1.27", "rare"),
-    "project_id": (PROJECT, None),
-    "user_id": (USER, "rare"),
-    "memory": ("512", "640"),
-    "host": ("elsewhere", "rare"),
-    "task_state": (None, "container_stopping"),
-    "status": ("Running", "Paused"),
-    "status, several": ("Running,Stopped", "Paused,Stopped"),
-    "auto_remove": ("False", "True"),
-    "name_prefix": ("web-", "rare-"),
-    "labels": ("tier=front", "rare=yes"),
+#: Of each list: its orders and, filter -> what all rows have, and what `PAGE` rows have.
+_Values = Mapping[str, tuple[str | None, str | None]]
+_LISTS: Mapping[str, tuple[Sequence[str], _Values]] = {
+    "containers": (
+        container.SORT_KEYS,
+        {
+            "name": (None, "web-7"),
+            "image": ("docker.io/library/nginx:1.27", "rare"),
+            "project_id": (PROJECT, None),
+            "user_id": (USER, "rare"),
+            "memory": ("512", "640"),
+            "host": ("elsewhere", "rare"),
+            "task_state": (None, "container_stopping"),
+            "status": ("Running", "Paused"),
+            "status, several": ("Running,Stopped", "Paused,Stopped"),
+            "auto_remove": ("False", "True"),
+            "name_prefix": ("web-", "rare-"),
+            "labels": ("tier=front", "rare=yes"),
+        },
+    ),
+    "capsules": (capsule.SORT_KEYS, {}),
+    "registries": (
+        registry.SORT_KEYS,
+        {
+            "name": (None, "web-7"),
+            "domain": ("docker.io", "rare"),
+            "username": ("robot", "rare"),
+            "project_id": (PROJECT, None),
+            "user_id": (USER, "rare"),
+        },
+    ),
+    "images": (image.SORT_KEYS, {}),
 }
+#: A project's own list of these is all there is.
+_OWN = frozenset({"images"})
 
 
 def flat(report: Report, quick: bool) -> None:
     """Ratios of the large to the small, in turns."""
-    assert {key.partition(",")[0] for key in _VALUES} >= set(FILTERS)
-    rounds = 3 if quick else 11
-    with ExitStack() as stack:
-        few = stack.enter_context(_Books.opened(FEW))
-        many = stack.enter_context(_Books.opened(MANY))
-        for name, paths in _cases().items():
-            worst = max(
-                (_compare(few, many, path, rounds) for path in paths), key=lambda one: one.ratio
-            )
-            good = worst.ratio <= WANTED
-            report.rows.append(
-                Row(
-                    name=f"{name}, {MANY:,} rows : {FEW}", ours=f"{number(worst.many)} ms",
-                    floor=f"{number(worst.few)} ms", ratio=worst.ratio, wanted=f"<= {WANTED:.2f}", good=good,
-                )
-            )  # fmt: skip
-            if not good:
-                report.notes.append(f"flat: {name}: {worst.path}")
-            say(f"  {name}: {worst.ratio:.2f}")
+    assert {key.partition(",")[0] for key in _LISTS["containers"][1]} >= set(container.FILTERS)
+    assert set(_LISTS["registries"][1]) == set(registry.FILTERS)
+    for kind in databases.KINDS[: 1 if quick else None]:
+        with ExitStack() as stack:
+            few = stack.enter_context(_Books.opened(kind, FEW))
+            many = stack.enter_context(_Books.opened(kind, MANY))
+            for name, paths in _cases().items():
+                _case(report, f"{NAMES[kind]}: {name}", few, many, paths, 3 if quick else 11)
+
+
+def _case(
+    report: Report, name: str, few: _Books, many: _Books, paths: Sequence[Path_], rounds: int
+) -> None:
+    """One row: the worst of `paths`."""
+    compared = (_compare(few, many, path, rounds) for path in paths)
+    worst = max(compared, key=lambda one: one.ratio)
+    good = worst.ratio <= WANTED
+    report.rows.append(
+        Row(
+            name=f"{name}, {MANY:,} rows : {FEW}", ours=f"{number(worst.many)} ms",
+            floor=f"{number(worst.few)} ms", ratio=worst.ratio, wanted=f"<= {WANTED:.2f}", good=good,
+        )
+    )  # fmt: skip
+    if not good:
+        report.notes.append(f"flat: {name}: {worst.path}")
+    say(f"  {name}: {worst.ratio:.2f}")
 
 
 Path_ = Callable[["_Books"], str]
@@ -87,32 +112,36 @@ def _cases() -> dict[str, list[Path_]]:
         "show by name": [lambda books: f"/v1/containers/{books.middle.name}"],
         "actions of one": [lambda books: f"/v1/containers/{books.middle.uuid}/container_actions"],
     }
-    for key, values in _VALUES.items():
-        field = key.partition(",")[0]
-        cases[f"list by {key}"] = [
-            _listing({field: value}, everybody)
-            for value in values
-            if value is not None
-            for everybody in (False, True)
-            # A project's own list has but one.
-            if everybody or field != "project_id"
-        ]
-    for key in SORT_KEYS:
-        cases[f"list in order of {key}"] = [
-            _listing({"sort_key": key, "sort_dir": direction}, everybody, deep=deep)
-            for direction in ("asc", "desc")
-            for everybody in (False, True)
-            for deep in (False, True)
-        ]
+    for resource, (orders, values) in _LISTS.items():
+        scopes = (False,) if resource in _OWN else (False, True)
+        for key, wanted in values.items():
+            field = key.partition(",")[0]
+            cases[f"{resource} by {key}"] = [
+                _listing(resource, {field: value}, everybody)
+                for value in wanted
+                if value is not None
+                for everybody in scopes
+                # A project's own list has but one.
+                if everybody or field != "project_id"
+            ]
+        for key in orders:
+            cases[f"{resource} in order of {key}"] = [
+                _listing(resource, {"sort_key": key, "sort_dir": direction}, everybody, deep=deep)
+                for direction in ("asc", "desc")
+                for everybody in scopes
+                for deep in (False, True)
+            ]
     return cases
 
 
-def _listing(query: Mapping[str, str], everybody: bool, *, deep: bool = False) -> Path_:
+def _listing(
+    resource: str, query: Mapping[str, str], everybody: bool, *, deep: bool = False
+) -> Path_:
     def path(books: _Books) -> str:
         more = {"limit": str(PAGE), **({"all_projects": "True"} if everybody else {})}
         if deep:
-            more["marker"] = books.marker(query["sort_key"], query["sort_dir"])
-        return f"/v1/containers?{urlencode({**query, **more})}"
+            more["marker"] = books.marker(resource, query["sort_key"])
+        return f"/v1/{resource}?{urlencode({**query, **more})}"
 
     return path
 
@@ -137,36 +166,36 @@ def _compare(few: _Books, many: _Books, path: Path_, rounds: int) -> _Compared:
 
 
 class _Books:
-    """An application on a database of so many rows."""
+    """An application on a database of so many rows of each list."""
 
-    def __init__(self, folder: Path, count: int) -> None:
-        rig = make(folder, Fakes(), quick_settings())
-        self._db = rig.db
+    def __init__(self, rig: Rig, count: int) -> None:
         self._app = build_app(rig.house.services, ApiSettings(), NoAuth)
-        self._rows = _rows(count)
-        with self._db.write() as conn:
-            for container in self._rows:
-                containers.insert(conn, container)
-        _busy(self._db, self._rows)
-        self.middle = self._rows[count // 2]
+        self._rows = rows.of_lists(count, PAGE, PROJECT, USER)
+        containers = self._rows["containers"]
+        self.middle = containers[count // 2]
+        rows.write(rig.db, self._rows, busy=containers[:: count // PAGE])
+        if not rig.db.is_sqlite:
+            analyze(rig.db.engine)  # as the servers do by themselves, a while after
 
     @classmethod
     @contextmanager
-    def opened(cls, count: int) -> Iterator[_Books]:
-        """In a directory of its own, for as long as the block takes."""
-        say(f"  writing {count:,} rows ...")
-        with tempfile.TemporaryDirectory(prefix="zun-bench-") as folder:
-            books = cls(Path(folder), count)
-            try:
-                yield books
-            finally:
-                books._db.close()
+    def opened(cls, kind: str, count: int) -> Iterator[_Books]:
+        """On a server of its own, or in a directory, for as long as the block takes."""
+        say(f"  {NAMES[kind]}: writing {count:,} rows ...")
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zun-bench-")))
+            folder.chmod(0o755)
+            databases.put_elsewhere(folder, stack.enter_context(started(kind, folder)))
+            rig = make(folder, Fakes(), quick_settings())
+            stack.callback(rig.db.close)
+            yield cls(rig, count)
 
-    def marker(self, key: str, direction: str) -> str:
+    def marker(self, resource: str, key: str) -> str:
         """A row in the middle of this order."""
-        some = sorted(self._rows, key=lambda r: (getattr(r, key) is not None, getattr(r, key)))
-        del direction
-        return some[len(some) // 2].uuid
+        some = sorted(
+            self._rows[resource], key=lambda r: (getattr(r, key) is not None, getattr(r, key))
+        )
+        return str(some[len(some) // 2].uuid)
 
     def get(self, path: str) -> float:
         """Milliseconds of one answer, which must be good and full."""
@@ -184,31 +213,3 @@ class _Books:
         took = (time.perf_counter() - begun) * 1000
         assert told == ["200 OK"], (path, told, body[:300])
         return took
-
-
-def _rows(count: int) -> list[Container]:
-    made = []
-    for index in range(count):
-        one = row(index, PROJECT, USER)
-        if index % (count // PAGE) == 0:
-            one = replace(
-                one, image="rare", user_id="rare", memory=640, host="rare", status=Status.PAUSED, auto_remove=True,
-                name=f"rare-{index}", labels={**one.labels, "rare": "yes"},
-            )  # fmt: skip
-        moment = one.created_at or utcnow()
-        made.append(replace(one, created_at=moment - timedelta(seconds=index * 7919 % count)))
-    return made
-
-
-def _busy(db: Database, rows: list[Container]) -> None:
-    """As many as fill a page are being stopped."""
-    with db.write() as conn:
-        for one in rows[:: len(rows) // PAGE]:
-            operations.open_(
-                conn,
-                Operation(
-                    uuid=one.uuid, action=Action.STOP, container_uuid=one.uuid, project_id=PROJECT, user_id=USER,
-                    request_id="req-bench", queue=CONDUCTOR_QUEUE, state=OperationState.RUNNING, steps=(), begun=True,
-                    prior_status=Status.RUNNING, deadline=utcnow() + timedelta(days=1), created_at=utcnow(),
-                ),
-            )  # fmt: skip

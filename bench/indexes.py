@@ -24,10 +24,10 @@ from bench.databases import NAMES, started, taken
 from bench.figures import Report, paired
 from bench.house import say
 from bench.reads import row
+from bench.rows import insert
 from zun.model.container import Container, Draft
 from zun.model.lifecycle import Status
 from zun.store import containers
-from zun.store.rows import values_of
 from zun.store.schema import containers as table
 
 ROWS, PROJECTS = 100_000, 100
@@ -99,17 +99,11 @@ def _side(kind: str, lacking: Sequence[str]) -> Iterator[_Side]:
                         index.drop(conn)
             chance = random.Random(42)
             rows = [_row(chance, number) for number in range(ROWS)]
-            for start in range(0, ROWS, 1000):  # a transaction that takes too long is refused
-                values = [values_of(table, one, but=_DERIVED) for one in rows[start : start + 1000]]
-                with rig.db.write() as conn:
-                    conn.execute(table.insert(), values)
+            insert(rig.db, table, rows)
             if kind != databases.SQLITE:
                 analyze(rig.db.engine)  # as the servers do by themselves, a while after
             yield _Side(rig, [one.uuid for one in rows])
             rig.db.close()
-
-
-_DERIVED = frozenset({"id", "open_action"})
 
 
 def _of(column: str) -> list[sa.Index]:
