@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import CacheStats
 from tests.support import databases
 from tests.support.capsules import capsule
 from tests.support.house import OTHER_PROJECT, PROJECT, Rig, caller, quick_settings
@@ -262,6 +263,23 @@ def test_each_order_comes_off_an_index_from_any_row_on(
         assert plans
         bad += [(text, plan) for text, plan in plans.items() if sorts(plan) or _walks(text, plan)]
     assert bad == []
+
+
+def test_the_statement_of_a_list_is_made_once(still: Rig) -> None:
+    made: list[str] = []
+
+    def ran(
+        _conn: Any, _cursor: Any, text: str, _parameters: Any, context: Any, _many: bool
+    ) -> None:
+        if context.cache_hit is not CacheStats.CACHE_HIT:
+            made.append(text)
+
+    sa.event.listen(still.db.engine, "after_cursor_execute", ran)
+    for listing in _LISTS:
+        for expected in (True, False):
+            getattr(still.house.services, listing.table).list(caller(), ListQuery(limit=10))
+            assert bool(made) is expected, listing.table
+            made.clear()
 
 
 def test_the_test_can_tell_a_scan(rig: Rig, planner: sa.Engine | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import IN_TRANSIT, TRANSITIONS, Action, Status
@@ -29,7 +30,7 @@ _UPDATE = containers.update().where(containers.c.uuid == sa.bindparam("of_uuid")
 _DERIVED = frozenset({"id", "open_action", "open_begun"})
 
 
-class _Alone(sa.ColumnElement[bool]):
+class _Alone(FunctionElement[bool]):
     """Containers of users; members of a capsule are not among them (contract 4.5)."""
 
     inherit_cache = True
