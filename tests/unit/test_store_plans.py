@@ -265,6 +265,7 @@ def test_each_order_comes_off_an_index_from_any_row_on(
     assert bad == []
 
 
+@pytest.mark.databases(databases.SQLITE)
 def test_the_statement_of_a_list_is_made_once(still: Rig) -> None:
     made: list[str] = []
 
