@@ -1,6 +1,6 @@
 """An index for every order of every list, within a project and over all.
 
-Revision: 0009
+Revision: 0010
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 
 #: Those that the lists of all may be ordered by, too.
 _OF_ALL = {
