@@ -25,6 +25,7 @@ from bench.indexes import indexes
 from bench.placements import placements
 from bench.reads import reads
 from bench.sessions import sessions
+from bench.workers import workers
 
 BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "create": sequential,
@@ -38,6 +39,7 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "sessions": sessions,
     "cluster": cluster,
     "placements": placements,
+    "workers": workers,
 }
 
 _DESCRIPTION = """\
@@ -61,6 +63,8 @@ benchmarks:
   cluster    create -> Running on a cluster of three hosts, on standalone and by hand; a death on each host -> the API
   placements placements a second with 10,000 hosts in the database, by one conductor and by three (ZUN_BENCH_DATABASE:
              the URL of an empty database on a server, instead of SQLite)
+  workers    the API under gunicorn and uWSGI, two workers each, on MariaDB: a list, one row, a create; beside Falcon
+             with one statement by the driver, under the same server on the same database; needs no engine
 """
 
 

@@ -107,10 +107,7 @@ def _measure(report: Report, kind: str, folder: Path, url: str, quick: bool) -> 
     rig = make(folder, Fakes(), quick_settings())
     db, rounds = rig.db, 5 if quick else 40
     rows = [reads.row(number, PROJECT, "u") for number in range(ROWS)]
-    for start in range(0, ROWS, 500):  # a transaction that takes too long is refused
-        with db.write() as conn:
-            for row in rows[start : start + 500]:
-                containers.insert(conn, row)
+    reads.insert(db, rows)
     with db.write() as conn:
         hosts.register(conn, host(cpus=1e9, memory=2**30, disk=2**30), NOW)
     if kind != databases.SQLITE:

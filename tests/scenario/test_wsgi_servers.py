@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from tests.support.house import eventually
-from tests.support.parts import BIN, Part, Parts, ask, parts
+from tests.support.parts import Part, Parts, ask, parts
 from tests.support.service import free_port
+from tests.support.wsgi import gunicorn, uwsgi
 
 from zun.cmd import credentials
 
-ETC = Path(__file__).parents[2] / "etc"
 SERVERS = ("gunicorn", "gunicorn --preload", "uwsgi", "uwsgi, forks late")
 
 
@@ -28,40 +28,12 @@ def service(rabbitmq: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield made
 
 
-def gunicorn(extra: list[str], port: int, file: Path) -> list[str]:
-    """With the file we ship; said again is only where it listens, and what the file says of a path."""
-    return [
-        str(BIN / "gunicorn"), "--config", str(ETC / "gunicorn/zun-api.conf.py"), *extra,
-        "--bind", f"127.0.0.1:{port}", "--env", f"OS_ZUN_CONFIG_FILES={file}",
-        "--env", "SCRIPT_NAME=/container", "zun.wsgi.api:application",
-    ]  # fmt: skip
-
-
-def uwsgi(late: bool, port: int, file: Path) -> list[str]:
-    """With the file we ship; in a copy of it, where it listens and is configured, and its path as the file says."""
-    text = (ETC / "uwsgi/zun-api.ini").read_text()
-    changes = {
-        "= 127.0.0.1:9517\n": f"= 127.0.0.1:{port}\n",
-        "=/etc/zun/zun.conf\n": f"={file}\n",
-        "\nmodule =": "\n;module =",
-        "\n;mount =": "\nmount =",
-        "\n;manage-script-name =": "\nmanage-script-name =",
-    }
-    if late:
-        changes["lazy-apps = true\n"] = ""
-    for old, new in changes.items():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    ini = file.with_suffix(".ini")
-    ini.write_text(text)
-    return [str(BIN / "uwsgi"), "--ini", str(ini), "--virtualenv", str(BIN.parent)]
-
-
 def command(server: str, port: int, file: Path) -> list[str]:
-    """What starts a server."""
+    """What starts a server, with the application under a path."""
     if server.startswith("gunicorn"):
-        return gunicorn(["--preload"] if "preload" in server else [], port, file)
-    return uwsgi("late" in server, port, file)
+        extra = ["--preload"] if "preload" in server else []
+        return gunicorn(port, file, *extra, under="/container")
+    return uwsgi(port, file, late="late" in server, under=True)
 
 
 @pytest.fixture(scope="module", params=SERVERS)
