@@ -21,6 +21,7 @@ from bench.figures import Report
 from bench.flat import flat
 from bench.footprint import footprint
 from bench.house import engine, say
+from bench.idle import idle
 from bench.indexes import indexes
 from bench.placements import placements
 from bench.reads import reads
@@ -40,6 +41,7 @@ BENCHES: Mapping[str, Callable[[Report, bool], None]] = {
     "cluster": cluster,
     "placements": placements,
     "workers": workers,
+    "idle": idle,
 }
 
 _DESCRIPTION = """\
@@ -65,6 +67,8 @@ benchmarks:
              the URL of an empty database on a server, instead of SQLite)
   workers    the API under gunicorn and uWSGI, two workers each, on MariaDB: a list, one row, a create; beside Falcon
              with one statement by the driver, under the same server on the same database; needs no engine
+  idle       what 50, 200 and 500 agents that have nothing to do, and a conductor, ask of MariaDB; the beats alone by
+             the driver; needs no engine
 """
 
 

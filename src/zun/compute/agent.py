@@ -27,7 +27,7 @@ from zun.compute.watchdog import Watchdog
 from zun.drivers.errors import DriverError
 from zun.drivers.runtime import Facts
 from zun.model.host import Host, Inventory
-from zun.model.operation import host_queue
+from zun.model.operation import Operation, host_queue
 from zun.service.intents import Intents
 from zun.store import hosts, left_behind, standing
 from zun.store.errors import DatabaseError
@@ -124,11 +124,12 @@ class Agent:
         self._marked: str | None = ""  # what our records last said of it; "" = not known yet
         self._cleaning = Cleaning(self._env, metrics, checkpoint)
         self._reaper = Reaper(self._env, settings.reaper, metrics)
-        self.observer = Observer(
-            self._env, intents, settings.observer, metrics, self._listed, self.may_work
-        )
-        endpoint.doubt = self.observer.look_at
         self._timekeeper = Timekeeper(self._env, intents)
+        self.observer = Observer(
+            self._env, intents, settings.observer, metrics, self._listed, self.may_work,
+            self._timekeeper.wake,
+        )  # fmt: skip
+        endpoint.doubt = self.observer.look_at
         self._stopping = threading.Event()
         self._runner: Runner | None = None
         self._heart = threading.Thread(target=self._beat, name="heartbeat")
@@ -260,7 +261,7 @@ class Agent:
             bus=self._bus,
             settings=self._settings.runner,
             metrics=self._metrics,
-            closed=self.observer.operation_closed,
+            closed=self._closed,
             may_claim=self.may_work,
             checkpoint=self._checkpoint,
         )
@@ -271,6 +272,10 @@ class Agent:
         else:
             self.observer.start()
             self._timekeeper.start()
+
+    def _closed(self, operation: Operation) -> None:
+        self.observer.operation_closed(operation)
+        self._timekeeper.wake()
 
     def _fenced(self) -> None:
         """Others may have what this host had: all work ends, and it comes back in order."""

@@ -60,7 +60,8 @@ class ObserverSettings:
 class Observer:
     """Watches until stopped. `listed` is told the facts of each listing (for the reaper).
 
-    `may_write` is asked before anything comes of a look, and in the transaction that writes it down.
+    `may_write` is asked before anything comes of a look, and in the transaction that writes it down. `ran` is told when
+    a container was written down as running.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Observer:
         metrics: WorkMetrics,
         listed: Callable[[list[Facts]], None] = lambda facts: None,
         may_write: Callable[[Connection], bool] = lambda conn: True,
+        ran: Callable[[], None] = lambda: None,
     ) -> None:
         self._env = env
         self._means = env.on_host()
@@ -80,6 +82,7 @@ class Observer:
         self._listed = listed
         self._capsules = CapsuleWatch(env, intents, metrics, may_write)
         self._may_write = may_write
+        self._told_of_runs = ran
         self.started = False
         self._work = threading.Condition()
         self._pending: dict[str, None] = {}  # a set that keeps its order
@@ -333,6 +336,8 @@ class Observer:
 
         if not self._env.db.run(write):
             return False
+        if status is Status.RUNNING:
+            self._told_of_runs()
         if status is not row.status:
             LOG.info("container %s is %s (was %s)", row.uuid, status, row.status)
             self._metrics.observed.labels(status).inc()

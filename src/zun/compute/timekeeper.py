@@ -1,7 +1,8 @@
 """Stops containers whose time is over (`max_run_time`).
 
 When that is, follows from the row: the start, and for how many seconds. Nothing is kept here, so a restart of the agent
-loses nothing; what should have been stopped meanwhile is stopped at once.
+loses nothing; what should have been stopped meanwhile is stopped at once. Between two rounds it sleeps until the next
+is due: whoever writes that a container of this host runs wakes it, so that hosts that do nothing ask nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from zun.work.context import Env
 
 LOG = logging.getLogger(__name__)
 
-_SOONEST, _LATEST = 0.05, 1.0  # seconds between two rounds
+_SOONEST = 0.05  # seconds between two rounds
+_AGAIN = 1.0  # the same, where something is due that can't be stopped yet
+#: The same, where nothing is: that it is woken makes it fast, this makes it certain.
+SELDOM = 60.0
 
 
 class Timekeeper:
@@ -31,6 +35,7 @@ class Timekeeper:
         self._host = env.on_host().host
         self._intents = intents
         self._stopping = threading.Event()
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="timekeeper")
 
     def start(self) -> None:
@@ -40,8 +45,13 @@ class Timekeeper:
     def stop(self, seconds: float = 5.0) -> None:
         """Ends, within `seconds`."""
         self._stopping.set()
+        self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(seconds)
+
+    def wake(self) -> None:
+        """Has it look at once: a container may have started."""
+        self._wake.set()
 
     @property
     def alive(self) -> bool:
@@ -50,27 +60,30 @@ class Timekeeper:
 
     def _keep(self) -> None:
         pause = 0.0
-        while not self._stopping.wait(pause):
+        while True:
+            self._wake.wait(pause)
+            self._wake.clear()
+            if self._stopping.is_set():
+                return
             try:
                 pause = self._round()
             except DatabaseError as exc:
                 LOG.warning("a round of keeping time is put off: %s", exc)
-                pause = _LATEST
+                pause = _AGAIN
             except Exception:
                 LOG.exception("a round of keeping time failed")
-                pause = _LATEST
+                pause = _AGAIN
 
     def _round(self) -> float:
         """Stops what is due; seconds until the next round."""
         with self._env.db.read() as conn:
             limited = containers.limited(conn, self._host)
-        pause, now = _LATEST, self._env.clock()
+        pause, now = SELDOM, self._env.clock()
         for uuid, started, most in limited:
             left = (started + timedelta(seconds=most) - now).total_seconds()
-            if left > 0:
-                pause = min(pause, left)
-            else:
+            if left <= 0:
                 self._end(uuid, most)
+            pause = min(pause, left if left > 0 else _AGAIN)
         return max(pause, _SOONEST)
 
     def _end(self, uuid: str, most: int) -> None:
