@@ -46,9 +46,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def engine() -> docker.APIClient:
-    """The SDK's client, as anybody would use it."""
-    return docker.APIClient(base_url=SOCKET, version="auto", max_pool_size=32)
+def engine(socket: str = SOCKET) -> docker.APIClient:
+    """The SDK's client of the engine at `socket`, as anybody would use it."""
+    return docker.APIClient(base_url=socket, version="auto", max_pool_size=32)
 
 
 class Api:
@@ -170,8 +170,8 @@ def _owner(service: Service) -> str:
 class Hand:
     """The same SDK calls made by hand: create and start, with the body the service sends, on a bridge network."""
 
-    def __init__(self) -> None:
-        self._client = engine()
+    def __init__(self, socket: str = SOCKET) -> None:
+        self._client = engine(socket)
         self._image = ensure_busybox(self._client)
         self._network = f"zun-bench-{new_uuid()}"
         self._client.create_network(
@@ -229,9 +229,9 @@ class Hand:
 
 
 @contextmanager
-def by_hand() -> Iterator[Hand]:
+def by_hand(socket: str = SOCKET) -> Iterator[Hand]:
     """A `Hand` that leaves nothing behind."""
-    hand = Hand()
+    hand = Hand(socket)
     try:
         yield hand
     finally:
@@ -241,8 +241,8 @@ def by_hand() -> Iterator[Hand]:
 class Ear:
     """Hears the engine's events of one kind: when it says they happened, and when they came here (s, both wall)."""
 
-    def __init__(self, action: str) -> None:
-        self._client = engine()
+    def __init__(self, action: str, socket: str = SOCKET) -> None:
+        self._client = engine(socket)
         self._events = self._client.events(
             decode=True, filters={"type": "container", "event": action}, since=int(time.time())
         )
