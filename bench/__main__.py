@@ -63,8 +63,9 @@ benchmarks:
   indexes    a create and a change on each database with 100,000 containers, and without indexes of orders
   sessions   keystrokes and bulk output through proxy and agent, and the engine's own socket; a thousand idle sessions
   cluster    create -> Running on a cluster of three hosts, on standalone and by hand; a death on each host -> the API
-  placements placements a second with 10,000 hosts in the database, by one conductor and by three (ZUN_BENCH_DATABASE:
-             the URL of an empty database on a server, instead of SQLite)
+  placements placements a second with 10,000 hosts in a private MariaDB, by one conductor and by three
+             (ZUN_BENCH_DATABASE: the URL of an empty database instead; ZUN_BENCH_BEFORE: the src of another checkout,
+             whose conductors work in turns with those of this one)
   workers    the API under gunicorn and uWSGI, two workers each, on MariaDB: a list, one row, a create; beside Falcon
              with one statement by the driver, under the same server on the same database; needs no engine
   idle       what 50, 200 and 500 agents that have nothing to do, and a conductor, ask of MariaDB; the beats alone by
