@@ -119,6 +119,44 @@ def test_a_copy_that_is_old_costs_a_try_and_never_a_promise(db: Database) -> Non
         second.take(conn, wish, wanted("b"), now)
 
 
+def test_nobody_waits_for_another_who_reads_the_hosts_anew(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that is a little too old will do meanwhile: the claim decides."""
+    now, entered, go = utcnow(), threading.Event(), threading.Event()
+    with db.write() as conn:
+        hosts.register(conn, host(), now)
+    placement = Placement(SchedulerSettings(), quick_settings().work.down_after, fresh_for=1000.0)
+    revisions = hosts.revisions
+
+    def slowly(conn: sa.Connection) -> Any:
+        entered.set()
+        assert go.wait(30)
+        return revisions(conn)
+
+    def read_anew() -> None:
+        with db.read() as conn:
+            placement.could(conn, PlaceRequest(cpu=1.0, memory=1, disk=0), now)
+
+    with db.read() as conn:
+        placement.warm(conn, now)
+    placement._copy = replace(placement._copy, taken=placement._copy.taken - 1500)
+    monkeypatch.setattr(hosts, "revisions", slowly)
+    reader = threading.Thread(target=read_anew)
+    reader.start()
+    try:
+        assert entered.wait(30)
+        with db.write() as conn:
+            taken, _ = placement.take(
+                conn, PlaceRequest(cpu=1.0, memory=1, disk=0),
+                lambda h: Claim(container_uuid="a", host=h.hostname, cpu=1.0, memory=1, disk=0), now,
+            )  # fmt: skip
+    finally:
+        go.set()
+        reader.join()
+    assert taken.hostname == "host-1"
+
+
 @pytest.mark.databases
 def test_a_claim_that_was_rolled_back_is_not_believed(db: Database) -> None:
     """Somebody else's brings the row to the very revision at which the copy still has ours."""

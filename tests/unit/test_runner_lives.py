@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.engine import Connection
 from tests.support.envs import HOST, HOST_ID, env, metrics, runner
 from tests.support.house import Fakes, Rig, caller, eventually, make, quick_settings, running
 from tests.support.rows import container, host, operation
@@ -278,6 +280,38 @@ def test_an_operation_that_was_dropped_is_found_by_its_lease_while_others_go_on(
     assert rig.fakes.runtime.called("create") == 2
     go.set()
     rig.settled(busy.uuid)
+
+
+def test_who_comes_too_late_looks_further_down_the_queue_and_leaves_nothing_behind(
+    db: Database, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until = utcnow() + timedelta(hours=1)
+    with db.write() as conn:
+        for _ in range(100):
+            operations.open_(conn, operation(queue=host_queue(HOST), deadline=until))
+        first, *_, last_one = operations.claimable(conn, host_queue(HOST), utcnow(), 100)
+    tried: list[int] = []
+    claim = operations.claim
+
+    def too_late(conn: Connection, one: Operation, *given: Any) -> Operation | None:
+        tried.append(one.id)
+        return None if len(tried) <= 40 else claim(conn, one, *given)
+
+    monkeypatch.setattr(operations, "claim", too_late)
+    only = runner(env(db, fakes), settings={"workers": 1})
+    only.start()
+    eventually(lambda: not _open_in(db, host_queue(HOST)))
+    _stop(only)
+    lost = tried[:40]
+    assert lost[0] == first.id
+    assert len(set(lost)) > 10, "it does not run after the same one again and again"
+    assert max(lost) < last_one.id, "but not to the end of the queue"
+    assert sorted(tried[40:]) == list(range(first.id, last_one.id + 1)), "each is claimed once"
+
+
+def _open_in(db: Database, queue: str) -> int:
+    with db.read() as conn:
+        return operations.open_counts(conn).get(queue, 0)
 
 
 def test_twenty_conductors_place_each_container_once(folder: Path, fakes: Fakes) -> None:

@@ -144,6 +144,10 @@ def test_claimable_is_this_queue_waiting_due_oldest_first(db: Database) -> None:
     assert _claimable(db, "host:a") == [first, due, undo]
     assert _claimable(db, "host:a", 2) == [first, due]
     with db.read() as conn:
+        further = operations.claimable(conn, "host:a", NOW, 9, past=1)
+        assert [one.uuid for one in further] == [due, undo]
+        assert not operations.claimable(conn, "host:a", NOW, 9, past=3)
+    with db.read() as conn:
         assert operations.next_due(conn, "host:a") == NOW
         assert operations.next_due(conn, "host:b") is None
 

@@ -466,6 +466,83 @@ def test_a_connection_that_died_while_nobody_used_it_is_not_noticed(db: Database
     other.close()
 
 
+@pytest.mark.databases(*databases.SERVERS)
+def test_who_begins_anew_asks_no_connection_that_just_answered_and_bears_that_it_died(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, pings = Database(db.url, pool=Pool(size=1, overflow=0)), []
+    ping = other.engine.dialect.do_ping
+    monkeypatch.setattr(other.engine.dialect, "do_ping", lambda c: pings.append(c) or ping(c))
+    pid = "pg_backend_pid()" if kind_of(db) == "postgresql" else "CONNECTION_ID()"
+
+    def connection(conn: sa.Connection) -> Any:
+        return conn.exec_driver_sql(f"SELECT {pid}").scalar()
+
+    def kill(idle: Any) -> None:
+        verb = f"SELECT pg_terminate_backend({idle})" if "pg" in pid else f"KILL {idle}"
+        with db.engine.connect() as conn:
+            conn.exec_driver_sql(verb)
+
+    first = other.look(connection)
+    assert other.run(connection) == other.look(connection) == first
+    assert not pings
+    kill(first)
+    second = other.look(connection)
+    assert second != first
+    kill(second)
+    assert other.run(connection) not in (first, second)
+    with other.read() as conn:
+        connection(conn)
+    assert pings, "who can't begin anew has it asked"
+    other.close()
+
+
+@pytest.mark.databases(*databases.SERVERS)
+def test_a_connection_is_put_back_without_what_was_not_committed(db: Database) -> None:
+    """Whatever came before on it: a commit, whose connection needs no rollback, is no reason to leave out the next."""
+    other, kept, lost = Database(db.url, pool=Pool(size=1, overflow=0)), container(), container()
+    other.run(lambda conn: containers.insert(conn, kept))
+    with other.read() as conn:
+        containers.insert(conn, lost)
+    with pytest.raises(ZeroDivisionError), other.write() as conn:
+        containers.insert(conn, lost)
+        raise ZeroDivisionError
+    other.run(lambda conn: containers.update(conn, kept.uuid, utcnow(), name="new"))
+    with db.read() as conn:
+        assert containers.get(conn, lost.uuid) is None
+        assert containers.get(conn, kept.uuid) is not None
+    other.close()
+
+
+@pytest.mark.databases(databases.MARIADB)
+@pytest.mark.parametrize(("waiting", "ended"), [(400, 10), (10, 400), (0, 400)])
+def test_whoever_looks_at_a_queue_reads_what_it_gets_and_neither_queue_nor_history(
+    db: Database, waiting: int, ended: int
+) -> None:
+    ones = [operation() for _ in range(waiting + ended)]
+    with db.write() as conn:
+        for one in ones:
+            operations.open_(conn, one)
+        gone = schema.operations.c.uuid.in_([one.uuid for one in ones[:ended]])
+        conn.execute(schema.operations.update().where(gone).values(queue="host:x", state="done"))
+    queue, now = ones[0].queue, utcnow()
+
+    def read(conn: sa.Connection) -> int:
+        rows = conn.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'")
+        return sum(int(value) for _, value in rows)
+
+    def looked(conn: sa.Connection) -> int:
+        before = read(conn)
+        found = operations.claimable(conn, queue, now, 4)
+        cost = read(conn) - before
+        assert [one.uuid for one in found] == [one.uuid for one in ones[ended:][:4]]
+        return cost
+
+    with db.read() as conn:
+        nothing = -read(conn) + read(conn)
+        assert looked(conn) - nothing < 60
+
+
 def kind_of(db: Database) -> str:
     return make_url(db.url).get_backend_name()
 

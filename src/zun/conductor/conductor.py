@@ -69,9 +69,20 @@ class Conductor:
 
     def start(self) -> None:
         """Begins."""
+        self._look_around()
         self._runner.start()
         self._keeper.start()
         self.watch.start()
+
+    def _look_around(self) -> None:
+        placement = self._env.placement
+        if placement is None:
+            return
+        try:
+            self._env.db.look(lambda conn: placement.warm(conn, self._env.clock()))
+        except Exception as exc:
+            # Whoever is placed first tries again, and says what is wrong.
+            LOG.warning("the hosts can't be read yet: %s: %s", type(exc).__name__, exc)
 
     def stop(self, seconds: float) -> bool:
         """Ends within `seconds`; whether all steps in flight had ended by then."""

@@ -68,14 +68,16 @@ def claim(
     *,
     seen_after: datetime | None = None,
     pinned: Sequence[int] | None = None,
+    first: bool = False,
 ) -> bool:
     """Takes resources of a host if they are free, by one conditional update; whether it did.
 
     A container has one claim: repeating the same one succeeds and takes nothing more; another takes its place, and
     where that is refused it keeps what it had. `seen_after`: only of a host that takes new containers, and was heard
     of later than that. With a `cpuset`, these CPUs are taken from a host where just `pinned` are taken yet.
+    `first`: this transaction has looked, and the container has no claim.
     """
-    held = held_by(conn, wanted.container_uuid)
+    held = None if first else held_by(conn, wanted.container_uuid)
     if held == wanted:
         return True
     if held is not None:

@@ -16,7 +16,8 @@ from typing import Any, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.pool import PoolResetState
 
 from zun.store import errors
 from zun.store.errors import CommitUnknown, Contended, Unavailable
@@ -30,6 +31,12 @@ LONGEST_WRITE = 10.0
 
 #: Set in a connection's `info` by whoever adds events, so that those who follow them are told once it is committed.
 TELLS = "zun.events"
+
+#: Seconds for which a connection in the pool that has just answered is taken for one that still does.
+_LIVELY = 1.0
+
+#: Set in a connection's `info`: when (monotonic) it was put back, and that nothing is left to roll back.
+_BACK_AT, _CLEAN = "zun.back_at", "zun.clean"
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds between tries
 
@@ -111,7 +118,9 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.url = url
         self._patience = patience or Patience()
-        self._engine = _engine(parsed, pool or Pool())
+        # `.again`: this thread begins anew if its connection is dead.
+        self._trying = threading.local()
+        self._engine = _engine(parsed, pool or Pool(), self._trying)
         # What is said to a new connection fails with the driver's own words, which nobody has wrapped.
         self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
         self._writer = threading.Lock() if self.is_sqlite else None
@@ -173,7 +182,7 @@ class Database:
         until = time.monotonic() + self._patience.seconds
         for tried in itertools.count(1):
             try:
-                with self.write() as conn:
+                with self._bearing(tried == 1), self.write() as conn:
                     return work(conn)
             except CommitUnknown as exc:
                 if committed is not None:
@@ -190,6 +199,26 @@ class Database:
                     raise
                 self._again(exc, tried)
         raise AssertionError("unreachable")
+
+    def look(self, work: Callable[[Connection], T]) -> T:
+        """What `work` reads; begun anew, once, if the connection turns out to be dead. It does nothing else.
+
+        Raises as `read`.
+        """
+        try:
+            with self._bearing(True), self.read() as conn:
+                return work(conn)
+        except Unavailable:
+            with self.read() as conn:
+                return work(conn)
+
+    @contextmanager
+    def _bearing(self, dead: bool) -> Iterator[None]:
+        self._trying.again = dead
+        try:
+            yield
+        finally:
+            self._trying.again = False
 
     def _again(self, error: errors.DatabaseError, tried: int) -> None:
         LOG.info("a transaction is tried again: %s: %s", type(error).__name__, error)
@@ -265,6 +294,7 @@ class Database:
                 if found is None:
                     raise
                 raise found from exc
+            conn.info[_CLEAN] = True
 
     @contextmanager
     def _alone(self, durable: bool) -> Iterator[Connection]:
@@ -284,7 +314,7 @@ class Database:
         self._engine.dispose()
 
 
-def _engine(url: URL, pool: Pool) -> sa.Engine:
+def _engine(url: URL, pool: Pool, trying: threading.local) -> sa.Engine:
     options: dict[str, Any] = {
         "pool_size": pool.size,
         "max_overflow": pool.overflow,
@@ -301,9 +331,8 @@ def _engine(url: URL, pool: Pool) -> sa.Engine:
         url = url.update_query_dict({"charset": "utf8mb4"})
     engine = sa.create_engine(
         url,
-        # A connection that died in the pool - a restart, a firewall - is found before a statement is lost on it.
-        pool_pre_ping=True,
         pool_recycle=pool.recycle,
+        pool_reset_on_return=None,  # `_put_back` does, where anything is left to
         isolation_level="READ COMMITTED",
         **options,
     )
@@ -313,7 +342,35 @@ def _engine(url: URL, pool: Pool) -> sa.Engine:
         if pool.sync_wait is not None:
             session += f", wsrep_sync_wait = {pool.sync_wait:d}"
     event.listen(engine, "connect", lambda connection, _: _say(connection, session))
+    event.listen(engine, "reset", _put_back)
+    event.listen(
+        engine, "checkout", lambda connection, record, _: _ping(engine, connection, record, trying)
+    )
     return engine
+
+
+def _put_back(dbapi_connection: Any, record: Any, state: PoolResetState) -> None:
+    """Rolls back what was begun on a connection that is put back; after a commit that is a round trip for nothing."""
+    record.info[_BACK_AT] = time.monotonic()
+    if not (record.info.pop(_CLEAN, False) or state.transaction_was_reset):
+        dbapi_connection.rollback()
+
+
+def _ping(engine: sa.Engine, dbapi_connection: Any, record: Any, trying: threading.local) -> None:
+    """Finds a connection that died in the pool - a restart, a firewall - before a statement is lost on it.
+
+    For whoever begins anew one that answered a moment ago need not be asked.
+    """
+    record.info.pop(_CLEAN, None)
+    back_at = record.info.get(_BACK_AT)
+    if back_at is None:
+        return  # it is new
+    if getattr(trying, "again", False) and time.monotonic() - back_at < _LIVELY:
+        return
+    try:
+        engine.dialect.do_ping(dbapi_connection)
+    except engine.dialect.loaded_dbapi.Error as exc:
+        raise InvalidatePoolError(str(exc)) from exc
 
 
 def _say(dbapi_connection: Any, session: str) -> None:

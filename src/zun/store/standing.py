@@ -33,6 +33,11 @@ def now(conn: Connection, local: datetime) -> datetime:
     return moment
 
 
+def is_local(conn: Connection) -> bool:
+    """Whether the clock where all writers meet is this machine's."""
+    return conn.dialect.name == "sqlite"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How a host stands. `epoch`: of the agent that may work."""

@@ -18,6 +18,14 @@ _OF_ME = sa.select(placement_ties.c.container_uuid, placement_ties.c.kind).where
     placement_ties.c.kind.in_([Tie.SAME_HOST, Tie.DIFFERENT_HOST]),
 )
 
+#: In one order, so that of two that name each other none waits for ever.
+_HOLD = (
+    sa.select(containers.c.id)
+    .where(containers.c.uuid.in_(sa.bindparam("uuids", expanding=True)))
+    .order_by(containers.c.uuid)
+    .with_for_update()
+)
+
 
 def policy_of(conn: Connection, project_id: str, name: str) -> GroupPolicy | None:
     """The policy of a group, or None if there is none of that name."""
@@ -101,7 +109,8 @@ def neighbours(conn: Connection, uuid: str, project_id: str, ties: Ties) -> Neig
     one waits for its row, and need not be held.
     """
     if conn.dialect.name != "sqlite":  # which has one writer at a time anyway
-        _hold(conn, {uuid, *ties.same_host, *ties.different_host})
+        held = sorted({uuid, *ties.same_host, *ties.different_host})
+        conn.execute(_HOLD, {"uuids": held}).all()
     policy: GroupPolicy | None = None
     if ties.group is not None:
         query = _group(project_id, ties.group).with_for_update()
@@ -129,12 +138,6 @@ def neighbours(conn: Connection, uuid: str, project_id: str, ties: Ties) -> Neig
     return Neighbours(
         near=frozenset(near) or None, away=frozenset(away), liked=liked, disliked=disliked
     )
-
-
-def _hold(conn: Connection, uuids: Iterable[str]) -> None:
-    # In one order, so that of two that name each other none waits for ever.
-    query = sa.select(containers.c.id).where(containers.c.uuid.in_(sorted(uuids)))
-    conn.execute(query.order_by(containers.c.uuid).with_for_update()).all()
 
 
 def _hosts(conn: Connection, uuids: Iterable[str]) -> list[str]:

@@ -53,7 +53,7 @@ Written = tuple[Outcome, Operation | None]
 
 
 class Attempt:
-    """See `advance`."""
+    """See `advance`. `row`: what the operation is about, if it has been read since it was claimed."""
 
     def __init__(
         self,
@@ -63,8 +63,10 @@ class Attempt:
         checkpoint: Callable[[str], None],
         progress: Callable[[Mapping[str, Any]], None],
         deadline: Deadline,
+        row: Row | None = None,
     ) -> None:
         self._operation = operation
+        self._row = row
         self._subject = SUBJECTS[operation.resource]
         self._env = env
         self._metrics = metrics
@@ -78,8 +80,9 @@ class Attempt:
         Raises DatabaseError: what was written, if anything, is to be read again. Steps bear being done twice.
         """
         operation = self._operation
-        with self._env.db.read() as conn:
-            row = self._subject.load(conn, operation.container_uuid)
+        row = self._row or self._env.db.look(
+            lambda conn: self._subject.load(conn, operation.container_uuid)
+        )
         if row is None:
             return self._cancel(lambda conn: self._subject.gone(conn, operation.container_uuid))
         if operation.cancelling and not self._outlives():

@@ -28,10 +28,13 @@ _TRIES = 32
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """The hosts as they were at `taken` (monotonic), by name; when each was heard of; by image, which have it."""
+    """The hosts as they were at `taken` (monotonic), when it was `at` for the database, by name; when each was heard
+    of; by image, which have it."""
 
     taken: float
+    at: datetime
     hosts: dict[str, Host]
+    names: Sequence[str]
     beats: Mapping[str, Life]
     having: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -59,7 +62,8 @@ class Placement:
         self._metrics = metrics
         self._fresh_for = fresh_for
         self._lock = threading.Lock()
-        self._copy = _Copy(taken=-1e9, hosts={}, beats={})
+        self._reading = threading.Lock()
+        self._copy = _Copy(taken=-1e9, at=datetime.min, hosts={}, names=(), beats={})
 
     # ---- choosing and claiming
 
@@ -69,19 +73,22 @@ class Placement:
         request: PlaceRequest,
         wanted: Callable[[Host], Claim],
         local: datetime,
+        *,
+        first: bool = False,
     ) -> tuple[Host, Claim]:
         """Claims resources of the best host that fits; it and the claim. `wanted`: what would be claimed of a host.
+        `first`: this transaction has looked, and there is no claim yet.
 
         Raises NoneFits with what each filter said, Unavailable where others are faster all the time.
         """
         began = time.monotonic()
-        now = standing.now(conn, local)
+        now = self._now(conn, self._refreshed(conn, began - self._fresh_for, local), local)
         refused: dict[str, int] = {}  # by which revision of each
-        for choice in self._choices(conn, request, now, began):
+        for choice in self._choices(conn, request, now, began, local):
             for host in choice.hosts[:_TRIES]:
                 if refused.get(host.hostname) == host.revision:
                     continue
-                claim = self._claim(conn, host, request, wanted, now)
+                claim = self._claim(conn, host, request, wanted, now, first)
                 if claim is not None:
                     return host, claim
                 refused[host.hostname] = host.revision
@@ -90,22 +97,26 @@ class Placement:
             raise Unavailable("The hosts that fit are taken by others at this moment.")
         raise NoneFits(choice)
 
+    def warm(self, conn: Connection, local: datetime) -> None:
+        """Reads the hosts where it has not, so that the first who is placed need not wait for that."""
+        self._refreshed(conn, time.monotonic() - self._fresh_for, local)
+
     def could(self, conn: Connection, request: PlaceRequest, local: datetime) -> Choice:
         """What would be chosen now; nothing is claimed."""
-        now = standing.now(conn, local)
-        copy = self._refreshed(conn, time.monotonic())
+        copy = self._refreshed(conn, time.monotonic(), local)
+        now = self._now(conn, copy, local)
         return self._choose(conn, copy, request, list(copy.hosts.values()), now)
 
     def _choices(
-        self, conn: Connection, request: PlaceRequest, now: datetime, began: float
+        self, conn: Connection, request: PlaceRequest, now: datetime, began: float, local: datetime
     ) -> Iterator[Choice]:
         """Of a few hosts, of all, of all as they are now: each only where the one before gave none."""
-        copy = self._refreshed(conn, began - self._fresh_for)
+        copy = self._refreshed(conn, began - self._fresh_for, local)
         few = self._few(copy, request)
         if len(few) < len(copy.hosts):
             yield self._choose(conn, copy, request, few, now)
         yield self._choose(conn, copy, request, list(copy.hosts.values()), now)
-        copy = self._refreshed(conn, began)
+        copy = self._refreshed(conn, began, local)
         yield self._choose(conn, copy, request, list(copy.hosts.values()), now)
 
     def _few(self, copy: _Copy, request: PlaceRequest) -> Sequence[Host]:
@@ -113,10 +124,11 @@ class Placement:
         names = {request.host} if request.host is not None else near
         if names is not None:
             return [copy.hosts[name] for name in names if name in copy.hosts]
-        every = list(copy.hosts.values())
-        # At random, so that conductors do not run after the same host.
         sample = self._settings.sample
-        return random.sample(every, sample) if len(every) > sample else every
+        if len(copy.names) <= sample:
+            return list(copy.hosts.values())
+        # At random, so that conductors do not run after the same host.
+        return [copy.hosts[name] for name in random.sample(copy.names, sample)]
 
     def _choose(
         self,
@@ -144,6 +156,7 @@ class Placement:
         request: PlaceRequest,
         wanted: Callable[[Host], Claim],
         now: datetime,
+        first: bool,
     ) -> Claim | None:
         claim = wanted(host)
         if request.cpu_policy == "dedicated":
@@ -152,7 +165,11 @@ class Placement:
                 return None
             claim = replace(claim, cpuset=list(cpuset))
         taken = claims.claim(
-            conn, claim, seen_after=now - self._down_after, pinned=list(host.pinned or ())
+            conn,
+            claim,
+            seen_after=now - self._down_after,
+            pinned=list(host.pinned or ()),
+            first=first,
         )
         self._remember(host, claim if taken else None)
         return claim if taken else None
@@ -188,21 +205,41 @@ class Placement:
             if host.hostname in self._copy.hosts:
                 self._copy.hosts[host.hostname] = changed
 
-    def _refreshed(self, conn: Connection, not_before: float) -> _Copy:
-        """A copy taken at `not_before` (monotonic) or later."""
+    def _refreshed(self, conn: Connection, not_before: float, local: datetime) -> _Copy:
+        """A copy taken at `not_before` (monotonic) or later; while another thread takes one, one as old again will do.
+
+        Who waited here would hold the rows of a container and a host meanwhile.
+        """
         copy = self._copy
         if copy.taken >= not_before:
             return copy
-        with self._lock:
+        old = (
+            copy.taken >= not_before - self._fresh_for
+            and not_before < time.monotonic() - self._fresh_for / 2
+        )
+        if not self._reading.acquire(blocking=not old):
+            return copy
+        try:
             if self._copy.taken < not_before:
-                self._copy = _read(conn, self._copy)
+                fresh = _read(conn, self._copy, local)
+                with self._lock:
+                    self._copy = fresh
             return self._copy
+        finally:
+            self._reading.release()
+
+    @staticmethod
+    def _now(conn: Connection, copy: _Copy, local: datetime) -> datetime:
+        """What time it is for the database, by what it said when the copy was taken."""
+        if standing.is_local(conn):
+            return local
+        return copy.at + timedelta(seconds=time.monotonic() - copy.taken)
 
 
-def _read(conn: Connection, old: _Copy) -> _Copy:
+def _read(conn: Connection, old: _Copy, local: datetime) -> _Copy:
     """The hosts as they are now; only the rows that have changed since are read."""
-    taken = time.monotonic()
-    known = {host.id: host for host in old.hosts.values()}
+    taken, at = time.monotonic(), standing.now(conn, local)
+    known = {host.id: host for host in list(old.hosts.values())}
     revisions = hosts.revisions(conn)
     stale = [
         ident
@@ -212,4 +249,4 @@ def _read(conn: Connection, old: _Copy) -> _Copy:
     fresh = {host.id: host for host in hosts.by_ids(conn, stale)}
     there = (fresh.get(ident) or known.get(ident) for ident, _ in revisions)
     by_name = {host.hostname: host for host in there if host is not None}
-    return _Copy(taken, by_name, hosts.signs_of_life(conn))
+    return _Copy(taken, at, by_name, list(by_name), hosts.signs_of_life(conn))

@@ -8,14 +8,17 @@ of this process, or one whose lease another took, can't write any more.
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 
 from zun.bus import Bus
 from zun.drivers.deadline import Deadline
@@ -26,10 +29,14 @@ from zun.store.errors import DatabaseError
 from zun.work.attempt import Attempt, Outcome
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
+from zun.work.subjects import SUBJECTS, Row
 
 LOG = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 0.5  # seconds
+
+#: Operations at the head of a queue that are passed over at most where others were quicker.
+_FURTHEST = 64
 
 Checkpoint = Callable[[str], None]
 """Called by name at the points where a crash is interesting; the crash tests die in it."""
@@ -83,6 +90,7 @@ class Runner:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._mine: set[str] = set()
+        self._among = 1  # of how many at the head of the queue one is the first to be claimed
         self._idle = threading.Condition()
         self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix=f"work-{queue}")
         self._threads = [
@@ -155,38 +163,54 @@ class Runner:
             if free <= 0:
                 return self._settings.poll
             now = self._env.clock()
-            with self._env.db.read() as conn:
-                waiting = operations.claimable(conn, self._queue, now, free)
-                due = operations.next_due(conn, self._queue) if not waiting else None
+            waiting, due = self._env.db.look(partial(self._waiting, now=now, most=free))
             # One whose lease we lost is worked on here until its next write fails: not twice at once.
             with self._idle:
                 waiting = [o for o in waiting if o.uuid not in self._mine]
             if not waiting:
                 until = (due - now).total_seconds() if due else self._settings.poll
                 return min(max(until, 0.01), self._settings.poll)
-            for operation in waiting:
-                self._claim(operation)
+            won = [self._claim(operation) for operation in waiting]
+            self._among = max(self._among - 1, 1) if all(won) else min(2 * self._among, _FURTHEST)
         return self._settings.poll
 
-    def _claim(self, operation: Operation) -> None:
+    def _waiting(
+        self, conn: Connection, *, now: datetime, most: int
+    ) -> tuple[Sequence[Operation], datetime | None]:
+        """What may be claimed, and if there is nothing, when there will be.
+
+        The oldest; where others have been quicker, some that are further down, for they take the oldest, too.
+        """
+        past = random.randrange(self._among)
+        waiting = operations.claimable(conn, self._queue, now, most, past=past)
+        if not waiting and past:
+            waiting = operations.claimable(conn, self._queue, now, most)
+        return waiting, None if waiting else operations.next_due(conn, self._queue)
+
+    def _claim(self, operation: Operation) -> bool:
+        """Whether it became ours; if so it is worked on."""
         until = self._env.clock() + timedelta(seconds=self._settings.lease)
         begun = operation.begun or self._env.means is not None
 
-        def claim(conn: Connection) -> Operation | None:
+        def claim(conn: Connection) -> tuple[Operation, Row | None] | None:
             if not self._may_claim(conn):
                 return None
             name, epoch = self._claimant.name, self._claimant.epoch
-            return operations.claim(conn, operation, name, epoch, until, begun)
+            claimed = operations.claim(conn, operation, name, epoch, until, begun)
+            return None if claimed is None else (claimed, _row_of(conn, claimed))
 
-        mine = self._env.db.run(
-            claim,
-            committed=lambda conn: self._ours(operations.get(conn, operation.uuid)),
-        )
-        if mine is None:
-            return  # another was first
+        def committed(conn: Connection) -> tuple[Operation, Row | None] | None:
+            claimed = self._ours(operations.get(conn, operation.uuid))
+            return None if claimed is None else (claimed, None)
+
+        won = self._env.db.run(claim, committed=committed)
+        if won is None:
+            return False  # another was first
+        mine, row = won
         with self._idle:
             self._mine.add(mine.uuid)
-        self._pool.submit(self._work, mine)
+        self._pool.submit(self._work, mine, row)
+        return True
 
     def _renew(self) -> None:
         while not self._stopping.wait(self._settings.lease / 3):
@@ -208,9 +232,9 @@ class Runner:
 
     # ---- working
 
-    def _work(self, operation: Operation) -> None:
+    def _work(self, operation: Operation, row: Row | None) -> None:
         try:
-            self._run(operation)
+            self._run(operation, row)
         except Exception:
             # Nothing is lost: the lease ends, or the next start takes it back.
             LOG.exception("operation %s was dropped", operation.uuid)
@@ -220,7 +244,7 @@ class Runner:
                 self._idle.notify_all()
             self._wake.set()
 
-    def _run(self, operation: Operation) -> None:
+    def _run(self, operation: Operation, row: Row | None) -> None:
         current: Operation | None = operation
         while current is not None and current.state in CLAIMED and current.queue == self._queue:
             if self._stopping.is_set():
@@ -228,8 +252,9 @@ class Runner:
                 return
             attempt = Attempt(
                 current, self._env, self._metrics, self._checkpoint, self._progress(current),
-                self._deadline(current),
+                self._deadline(current), row,
             )  # fmt: skip
+            row = None  # what it is after this move is to be read
             try:
                 outcome, written = attempt.advance()
             except DatabaseError as exc:
@@ -315,6 +340,17 @@ class Runner:
         with self._env.db.read() as conn:
             now = operations.get(conn, operation.uuid)
         return now is None or now.cancelling
+
+
+def _row_of(conn: Connection, operation: Operation) -> Row | None:
+    """What an operation is about, for its first move; None = that move is to read it, and to say what is wrong."""
+    try:
+        return SUBJECTS[operation.resource].load(conn, operation.container_uuid)
+    except (DatabaseError, DBAPIError):
+        raise
+    except Exception:
+        LOG.warning("the row of operation %s can't be read with its claim", operation.uuid)
+        return None
 
 
 def take_back_expired(db: Database, env: Env, bus: Bus, metrics: WorkMetrics) -> int:

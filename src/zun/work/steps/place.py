@@ -52,7 +52,7 @@ def place(conn: Connection, ctx: StepContext) -> Recording:
     near = ties.neighbours(conn, container.uuid, container.project_id, wished)
     held = claims.held_by(conn, container.uuid)
     request = replace(request, neighbours=near)
-    hostname, disk = take(conn, ctx, request, ctx.env.settings.default_disk)
+    hostname, disk = take(conn, ctx, request, ctx.env.settings.default_disk, held is None)
     left = None if held is None or container.host is None else asdict(held)
     if ctx.operation.action is Action.RECREATE and container.host is not None:
         left_behind.add(conn, container.host, [container.uuid])
@@ -65,12 +65,16 @@ def place(conn: Connection, ctx: StepContext) -> Recording:
 
 
 def take(
-    conn: Connection, ctx: StepContext, request: PlaceRequest, default_disk: int
+    conn: Connection,
+    ctx: StepContext,
+    request: PlaceRequest,
+    default_disk: int,
+    first: bool = False,
 ) -> tuple[str, int]:
     """Claims the best host that fits; its name, and the GiB of disk that it limits the owner to.
 
-    `default_disk`: for who names none, where the host can limit disk (contract 2.2). Raises Rejected with what each
-    filter said.
+    `default_disk`: for who names none, where the host can limit disk (contract 2.2). `first`: it was seen to have no
+    claim. Raises Rejected with what each filter said.
     """
     owner = ctx.owner
 
@@ -84,7 +88,7 @@ def take(
         )  # fmt: skip
 
     try:
-        host, claim = ctx.env.placing().take(conn, request, wanted, ctx.env.clock())
+        host, claim = ctx.env.placing().take(conn, request, wanted, ctx.env.clock(), first=first)
     except NoneFits as exc:
         raise _why(ctx, exc) from exc
     # At acceptance nobody knew the host: what it can't limit is not counted, what it limits is.
