@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_config import cfg
 from prometheus_client import CollectorRegistry
 from tests.support.databases import MARIADB, POSTGRESQL
 
@@ -34,6 +35,7 @@ from bench.house import say
 from zun.bus.local import LocalBus
 from zun.cmd import wiring
 from zun.conductor.conductor import ConductorSettings
+from zun.conf.conductor import GROUP, OPTS
 from zun.model.container import Container
 from zun.model.host import Inventory
 from zun.model.lifecycle import Action, Status
@@ -244,7 +246,9 @@ def worker(url: str, name: str, file: Path) -> None:
     """One conductor, at work until the second line on stdin; what it did since the first is written to `file`."""
     db, metrics = Database(url), Timed()
     settings = wiring.Settings(
-        conductor=ConductorSettings(round=3600, runner=RunnerSettings(workers=4, poll=0.05))
+        conductor=ConductorSettings(
+            round=3600, runner=RunnerSettings(workers=_at_once(), poll=0.05)
+        )
     )
     ground = wiring.Ground(db=db, bus=LocalBus(), settings=settings)
     conductor = wiring.build_conductor(ground, name, metrics=metrics)
@@ -257,6 +261,13 @@ def worker(url: str, name: str, file: Path) -> None:
     assert conductor.stop(60)
     file.write_text(json.dumps({"times": metrics.times[ahead:], "cpu": used}))
     db.close()
+
+
+def _at_once() -> int:
+    """How many operations a conductor works on at once if nobody says otherwise."""
+    conf = cfg.ConfigOpts()
+    conf.register_opts(OPTS, group=GROUP)
+    return int(conf.conductor.max_in_flight)
 
 
 def _until_none_waits(db: Database) -> float:

@@ -8,7 +8,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 
@@ -303,7 +303,7 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         ),
         agent=_agent_settings(conf, runner),
         conductor=ConductorSettings(
-            runner=runner,
+            runner=replace(runner, workers=conf.conductor.max_in_flight),
             watch=WatchSettings(
                 round=conf.conductor.host_watch_interval,
                 recreate_after=conf.conductor.recreate_after or None,

@@ -8,6 +8,13 @@ GROUP = cfg.OptGroup("conductor", help="The conductor: watching the hosts.")
 
 OPTS: list[cfg.Opt] = [
     cfg.IntOpt(
+        "max_in_flight",
+        default=2,
+        min=1,
+        help="Operations that one conductor works on at once: placing, above all, which is short. More of them in one "
+        "process wait for each other and make it slower; for more, start more conductors.",
+    ),
+    cfg.IntOpt(
         "host_watch_interval",
         default=5,
         min=1,

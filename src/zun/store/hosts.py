@@ -219,7 +219,7 @@ def set_mode(
 def revisions(conn: Connection) -> Sequence[tuple[int, int]]:
     """Of each host its id and its revision."""
     query = sa.select(hosts.c.id, hosts.c.revision).where(_THERE)
-    return [(ident, revision) for ident, revision in conn.execute(query)]
+    return conn.execute(query).tuples().all()
 
 
 def by_ids(conn: Connection, idents: Sequence[int]) -> list[Host]:
@@ -227,16 +227,25 @@ def by_ids(conn: Connection, idents: Sequence[int]) -> list[Host]:
     found: list[Host] = []
     for start in range(0, len(idents), 500):
         part = idents[start : start + 500]
-        found += [_host(row) for row in conn.execute(_SELECT.where(hosts.c.id.in_(part)))]
+        found += [_host(row) for row in conn.execute(_SELECT.where(hosts.c.id.in_(part))).all()]
     return found
 
 
-def signs_of_life(conn: Connection) -> dict[str, Life]:
-    """By host what its last beat told."""
-    query = sa.select(
-        services.c.host, services.c.last_seen_up, services.c.lease_until, services.c.io_load
-    ).where(services.c.binary == BINARY)
-    return {host: Life(*life) for host, *life in conn.execute(query)}
+def beat_counts(conn: Connection) -> dict[str, int]:
+    """By host how often it has beaten."""
+    query = sa.select(services.c.host, services.c.report_count).where(services.c.binary == BINARY)
+    return dict(conn.execute(query).tuples().all())
+
+
+def signs_of_life(conn: Connection, hostnames: Sequence[str]) -> dict[str, Life]:
+    """What the last beats of these hosts told (asked in slices, so any number may be given)."""
+    found: dict[str, Life] = {}
+    for start in range(0, len(hostnames), 500):
+        query = sa.select(
+            services.c.host, services.c.last_seen_up, services.c.lease_until, services.c.io_load
+        ).where(services.c.binary == BINARY, services.c.host.in_(hostnames[start : start + 500]))
+        found |= {host: Life(*life) for host, *life in conn.execute(query).all()}
+    return found
 
 
 def page(

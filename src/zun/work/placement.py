@@ -28,15 +28,27 @@ _TRIES = 32
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """The hosts as they were at `taken` (monotonic), when it was `at` for the database, by name; when each was heard
-    of; by image, which have it."""
+    """The hosts as they were at `taken` (monotonic), when it was `at` for the database, by name.
 
-    taken: float
-    at: datetime
-    hosts: dict[str, Host]
-    names: Sequence[str]
-    beats: Mapping[str, Life]
+    beats: what each one's last beat told, `counts`: its how manieth it was. order: their names, shuffled, so that
+    conductors do not run after the same host. having: by image, which have it.
+    """
+
+    taken: float = -1e9
+    at: datetime = datetime.min
+    hosts: dict[str, Host] = field(default_factory=dict)
+    beats: Mapping[str, Life] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    order: Sequence[str] = ()
     having: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def some(self, number: int) -> Sequence[Host]:
+        """So many hosts from a random place of the order on; all where there are no more."""
+        if len(self.order) <= number:
+            return list(self.hosts.values())
+        start = random.randrange(len(self.order))
+        names = self.order[start : start + number]
+        return [self.hosts[name] for name in (*names, *self.order[: number - len(names)])]
 
 
 class NoneFits(Rejected):
@@ -63,7 +75,7 @@ class Placement:
         self._fresh_for = fresh_for
         self._lock = threading.Lock()
         self._reading = threading.Lock()
-        self._copy = _Copy(taken=-1e9, at=datetime.min, hosts={}, names=(), beats={})
+        self._copy = _Copy()
 
     # ---- choosing and claiming
 
@@ -124,11 +136,7 @@ class Placement:
         names = {request.host} if request.host is not None else near
         if names is not None:
             return [copy.hosts[name] for name in names if name in copy.hosts]
-        sample = self._settings.sample
-        if len(copy.names) <= sample:
-            return list(copy.hosts.values())
-        # At random, so that conductors do not run after the same host.
-        return [copy.hosts[name] for name in random.sample(copy.names, sample)]
+        return copy.some(self._settings.sample)
 
     def _choose(
         self,
@@ -249,4 +257,11 @@ def _read(conn: Connection, old: _Copy, local: datetime) -> _Copy:
     fresh = {host.id: host for host in hosts.by_ids(conn, stale)}
     there = (fresh.get(ident) or known.get(ident) for ident, _ in revisions)
     by_name = {host.hostname: host for host in there if host is not None}
-    return _Copy(taken, at, by_name, list(by_name), hosts.signs_of_life(conn))
+    order = old.order
+    if by_name.keys() != old.hosts.keys():
+        order = random.sample(list(by_name), len(by_name))
+    counts = hosts.beat_counts(conn)
+    heard = [name for name, count in counts.items() if old.counts.get(name) != count]
+    beats = {name: life for name, life in old.beats.items() if name in counts}
+    beats |= hosts.signs_of_life(conn, heard)
+    return _Copy(taken, at, by_name, beats, counts, order)
