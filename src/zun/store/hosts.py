@@ -219,7 +219,7 @@ def set_mode(
 def revisions(conn: Connection) -> Sequence[tuple[int, int]]:
     """Of each host its id and its revision."""
     query = sa.select(hosts.c.id, hosts.c.revision).where(_THERE)
-    return conn.execute(query).tuples().all()
+    return conn.execute(query).all()
 
 
 def by_ids(conn: Connection, idents: Sequence[int]) -> list[Host]:
@@ -234,7 +234,7 @@ def by_ids(conn: Connection, idents: Sequence[int]) -> list[Host]:
 def beat_counts(conn: Connection) -> dict[str, int]:
     """By host how often it has beaten."""
     query = sa.select(services.c.host, services.c.report_count).where(services.c.binary == BINARY)
-    return dict(conn.execute(query).tuples().all())
+    return dict(conn.execute(query).all())
 
 
 def signs_of_life(conn: Connection, hostnames: Sequence[str]) -> dict[str, Life]:
