@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -291,13 +291,13 @@ def test_who_comes_too_late_looks_further_down_the_queue_and_leaves_nothing_behi
             operations.open_(conn, operation(queue=host_queue(HOST), deadline=until))
         first, *_, last_one = operations.claimable(conn, host_queue(HOST), utcnow(), 100)
     tried: list[int] = []
-    claim = operations.claim
+    claim_all = operations.claim_all
 
-    def too_late(conn: Connection, one: Operation, *given: Any) -> Operation | None:
-        tried.append(one.id)
-        return None if len(tried) <= 40 else claim(conn, one, *given)
+    def too_late(conn: Connection, ones: Sequence[Operation], *given: Any) -> Sequence[Operation]:
+        tried.extend(one.id for one in ones)
+        return () if len(tried) <= 40 else claim_all(conn, ones, *given)
 
-    monkeypatch.setattr(operations, "claim", too_late)
+    monkeypatch.setattr(operations, "claim_all", too_late)
     only = runner(env(db, fakes), settings={"workers": 1})
     only.start()
     eventually(lambda: not _open_in(db, host_queue(HOST)))
@@ -307,6 +307,37 @@ def test_who_comes_too_late_looks_further_down_the_queue_and_leaves_nothing_behi
     assert len(set(lost)) > 10, "it does not run after the same one again and again"
     assert max(lost) < last_one.id, "but not to the end of the queue"
     assert sorted(tried[40:]) == list(range(first.id, last_one.id + 1)), "each is claimed once"
+
+
+def test_what_was_claimed_ahead_is_put_back_by_who_stops(db: Database, fakes: Fakes) -> None:
+    until = utcnow() + timedelta(hours=1)
+    with db.write() as conn:
+        for _ in range(9):
+            operations.open_(conn, operation(queue=host_queue(HOST), deadline=until))
+    begun, go = threading.Event(), threading.Event()
+
+    def wait(point: str) -> None:
+        begun.set()
+        assert go.wait(30)
+
+    with db.write() as conn:
+        first = operations.claimable(conn, host_queue(HOST), utcnow(), 1)[0]
+        containers.insert(conn, container(uuid=first.container_uuid))
+    only = runner(env(db, fakes), settings={"workers": 1, "ahead": 4}, checkpoint=wait)
+    only.start()
+    assert begun.wait(30)
+    assert _states(db).count(S.RUNNING) == 5, "the one that is worked on, and four"
+    stopper = threading.Thread(target=lambda: only.stop(30))
+    stopper.start()
+    assert only._stopping.wait(30)
+    go.set()
+    stopper.join()
+    assert S.RUNNING not in _states(db)
+
+
+def _states(db: Database) -> list[S]:
+    with db.read() as conn:
+        return [one.state for one in operations.open_in(conn, host_queue(HOST), 100)]
 
 
 def _open_in(db: Database, queue: str) -> int:

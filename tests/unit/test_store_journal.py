@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -35,6 +37,56 @@ def _get(db: Database, uuid: str) -> Operation:
 def _claim(db: Database, one: Operation, by: str = "me", epoch: int = 1) -> Operation | None:
     with db.write() as conn:
         return operations.claim(conn, one, by, epoch, NOW + timedelta(seconds=60), True)
+
+
+def test_of_several_those_are_claimed_that_nobody_wrote_to(db: Database) -> None:
+    states = (S.PENDING, S.PENDING, S.PENDING, S.UNDO_PENDING, S.UNDO_PENDING, S.PENDING)
+    with db.write() as conn:
+        for state in states:
+            operations.open_(conn, operation(queue="@c", state=state))
+    with db.read() as conn:
+        waiting = operations.claimable(conn, "@c", NOW, 9)
+    assert _claim(db, waiting[1], by="other") is not None
+    with db.write() as conn:
+        operations.supersede(conn, waiting[2])
+    assert _claim(db, waiting[3]) is not None, "by an older life of this claimant"
+
+    def claim_all() -> Sequence[Operation]:
+        with db.write() as conn:
+            until = NOW + timedelta(seconds=60)
+            return operations.claim_all(conn, waiting, "me", 2, until, False)
+
+    won = claim_all()
+    assert [one.id for one in won] == [waiting[n].id for n in (0, 4, 5)]
+    assert [one.state for one in won] == [S.RUNNING, S.UNDOING, S.RUNNING]
+    for one in won:
+        assert _get(db, one.uuid) == one, "as it is returned"
+    assert claim_all() == []
+    assert _get(db, waiting[1].uuid).claimed_by == "other"
+    assert _get(db, waiting[2].uuid).claimed_by is None
+
+
+def test_eight_conductors_that_claim_the_same_ones_at_once_get_each_once(db: Database) -> None:
+    with db.write() as conn:
+        for _ in range(40):
+            operations.open_(conn, operation(queue="@c"))
+    with db.read() as conn:
+        waiting = operations.claimable(conn, "@c", NOW, 40)
+    start = threading.Barrier(8)
+
+    def claim(number: int) -> Sequence[Operation]:
+        start.wait(30)
+        some = waiting[number : number + 24]
+        until = NOW + timedelta(seconds=60)
+        return db.run(lambda conn: operations.claim_all(conn, some, f"c{number}", 1, until, False))
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(claim, range(8)))
+    claimed = [(one.id, f"c{number}") for number, ones in enumerate(won) for one in ones]
+    assert sorted(ident for ident, _ in claimed) == [one.id for one in waiting[:31]]
+    with db.read() as conn:
+        now = {one.id: one.claimed_by for one in operations.open_in(conn, "@c", 40)}
+    assert all(now[ident] == by for ident, by in claimed)
 
 
 def test_twenty_threads_open_and_one_does(db: Database) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from zun.bus import Bus
@@ -21,6 +21,9 @@ from zun.work.runner import Checkpoint, Claimant, Runner, RunnerSettings, take_b
 LOG = logging.getLogger(__name__)
 
 _EXPIRE_AT_ONCE = 1000
+
+#: Operations claimed besides those worked on. Each is placed in milliseconds; who dies gives them up with its leases.
+_AHEAD = 16
 
 #: How long what is known of a spent token is kept: for a refusal that says what is wrong, and for whose an exec was.
 _SPENT = timedelta(days=1)
@@ -60,7 +63,7 @@ class Conductor:
             claimant=claimant,
             env=env,
             bus=bus,
-            settings=settings.runner,
+            settings=replace(settings.runner, ahead=_AHEAD),
             metrics=metrics,
             checkpoint=checkpoint,
         )

@@ -26,6 +26,7 @@ _SELECT = sa.select(*_COLUMNS, operations.c.action, operations.c.begun).select_f
     containers.outerjoin(operations, _OPEN)
 )
 _BY_UUID = _SELECT.where(containers.c.uuid == sa.bindparam("uuid"))
+_BY_UUIDS = _SELECT.where(containers.c.uuid.in_(sa.bindparam("uuids", expanding=True)))
 _UPDATE = containers.update().where(containers.c.uuid == sa.bindparam("of_uuid"))
 _DERIVED = frozenset({"id", "open_action", "open_begun"})
 
@@ -110,6 +111,11 @@ def get(conn: Connection, uuid: str) -> Container | None:
     """The container of this uuid, or None."""
     row = conn.execute(_BY_UUID, {"uuid": uuid}).first()
     return None if row is None else _value(row)
+
+
+def get_all(conn: Connection, uuids: Sequence[str]) -> dict[str, Container]:
+    """Those of these uuids that there are."""
+    return {row.uuid: row for row in map(_value, conn.execute(_BY_UUIDS, {"uuids": uuids}))}
 
 
 def hold(conn: Connection, uuid: str) -> Container | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -151,21 +152,67 @@ def change(conn: Connection, operation: Operation, **changes: Any) -> Operation 
 def claim(
     conn: Connection, operation: Operation, by: str, epoch: int, until: datetime, begun: bool
 ) -> Operation | None:
-    """Takes a waiting operation; None if another was first. `begun`: a host's agent has it."""
-    state = (
-        OperationState.UNDOING
-        if operation.state is OperationState.UNDO_PENDING
-        else OperationState.RUNNING
+    """As `claim_all`, one."""
+    return next(iter(claim_all(conn, [operation], by, epoch, until, begun)), None)
+
+
+def claim_all(
+    conn: Connection,
+    waiting: Sequence[Operation],
+    by: str,
+    epoch: int,
+    until: datetime,
+    begun: bool,
+) -> Sequence[Operation]:
+    """Takes waiting operations; those of them where nobody else was first. `begun`: a host's agent has them."""
+    won: list[Operation] = []
+    for operation_state in (OperationState.PENDING, OperationState.UNDO_PENDING):
+        undoes = operation_state is OperationState.UNDO_PENDING
+        mine = [one for one in waiting if (one.state is OperationState.UNDO_PENDING) is undoes]
+        changes: dict[str, Any] = {
+            "state": OperationState.UNDOING if undoes else OperationState.RUNNING,
+            "claimed_by": by,
+            "claimed_epoch": epoch,
+            "claimed_until": until,
+            **({"begun": True} if begun else {}),
+        }
+        for one in _unchanged(conn, mine, changes):
+            won.append(replace(one, version=one.version + 1, **changes))
+    return sorted(won, key=lambda one: one.id)
+
+
+def _unchanged(
+    conn: Connection, several: Sequence[Operation], claim: Mapping[str, Any]
+) -> Sequence[Operation]:
+    """Claims those to which nobody wrote since they were read; which these are. One statement, as a rule."""
+    if not several:
+        return ()
+    read = {f"of_id_{n}": one.id for n, one in enumerate(several)}
+    read |= {f"of_version_{n}": one.version for n, one in enumerate(several)}
+    done = conn.execute(_change_each(len(several)), {**read, **claim})
+    if done.rowcount == len(several):
+        return several
+    if done.rowcount == 0:
+        return ()
+    # Versions only grow: what has the next one and our name was written by us, here.
+    ours = sa.select(operations.c.id, operations.c.version).where(
+        operations.c.id.in_([one.id for one in several]),
+        operations.c.claimed_by == claim["claimed_by"],
+        operations.c.claimed_epoch == claim["claimed_epoch"],
     )
-    return change(
-        conn,
-        operation,
-        state=state,
-        claimed_by=by,
-        claimed_epoch=epoch,
-        claimed_until=until,
-        begun=begun,
+    found = {(ident, version) for ident, version in conn.execute(ours)}
+    return [one for one in several if (one.id, one.version + 1) in found]
+
+
+@cache
+def _change_each(number: int) -> sa.Update:
+    """Compare-and-set on so many rows, in the order of their ids, so that of two at once none waits for ever."""
+    each = (
+        (operations.c.id == sa.bindparam(f"of_id_{n}"))
+        & (operations.c.version == sa.bindparam(f"of_version_{n}"))
+        for n in range(number)
     )
+    return operations.update().where(sa.or_(*each)).values(version=operations.c.version + 1)
 
 
 def close(

@@ -22,14 +22,14 @@ from sqlalchemy.exc import DBAPIError
 
 from zun.bus import Bus
 from zun.drivers.deadline import Deadline
-from zun.model.operation import CLAIMED, CLOSED, EventKind, Operation, OperationState
-from zun.store import operations
+from zun.model.operation import CLAIMED, CLOSED, CONTAINER, EventKind, Operation, OperationState
+from zun.store import containers, operations
 from zun.store.database import Database
 from zun.store.errors import DatabaseError
 from zun.work.attempt import Attempt, Outcome
 from zun.work.context import Env
 from zun.work.metrics import WorkMetrics
-from zun.work.subjects import SUBJECTS, Row
+from zun.work.subjects import Row
 
 LOG = logging.getLogger(__name__)
 
@@ -52,9 +52,13 @@ class Claimant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerSettings:
-    """`workers` operations at once; seconds of the slow poll that a lost nudge costs; seconds of a lease."""
+    """`workers` operations at once; seconds of the slow poll that a lost nudge costs; seconds of a lease.
+
+    `ahead`: operations claimed besides, so that one transaction claims several; for a queue whose steps are short.
+    """
 
     workers: int = 4
+    ahead: int = 0
     poll: float = 5.0
     lease: float = 60.0
 
@@ -159,8 +163,10 @@ class Runner:
     def _take(self) -> float:
         """Claims what may be claimed; the seconds until it is worth looking again."""
         while not self._stopping.is_set():
-            free = self._settings.workers - len(self._mine)
-            if free <= 0:
+            workers, ahead = self._settings.workers, self._settings.ahead
+            held = len(self._mine)
+            free = workers + ahead - held
+            if free <= 0 or held > workers + ahead // 4:
                 return self._settings.poll
             now = self._env.clock()
             waiting, due = self._env.db.look(partial(self._waiting, now=now, most=free))
@@ -170,8 +176,8 @@ class Runner:
             if not waiting:
                 until = (due - now).total_seconds() if due else self._settings.poll
                 return min(max(until, 0.01), self._settings.poll)
-            won = [self._claim(operation) for operation in waiting]
-            self._among = max(self._among - 1, 1) if all(won) else min(2 * self._among, _FURTHEST)
+            lost = self._claim(waiting) < len(waiting)
+            self._among = min(2 * self._among, _FURTHEST) if lost else max(self._among - 1, 1)
         return self._settings.poll
 
     def _waiting(
@@ -181,36 +187,35 @@ class Runner:
 
         The oldest; where others have been quicker, some that are further down, for they take the oldest, too.
         """
-        past = random.randrange(self._among)
+        past = random.randrange(self._among) * (1 + self._settings.ahead // 2)
         waiting = operations.claimable(conn, self._queue, now, most, past=past)
         if not waiting and past:
             waiting = operations.claimable(conn, self._queue, now, most)
         return waiting, None if waiting else operations.next_due(conn, self._queue)
 
-    def _claim(self, operation: Operation) -> bool:
-        """Whether it became ours; if so it is worked on."""
+    def _claim(self, waiting: Sequence[Operation]) -> int:
+        """How many of these became ours; they are worked on."""
         until = self._env.clock() + timedelta(seconds=self._settings.lease)
-        begun = operation.begun or self._env.means is not None
+        begun = self._env.means is not None
 
-        def claim(conn: Connection) -> tuple[Operation, Row | None] | None:
+        def claim(conn: Connection) -> tuple[Sequence[Operation], Mapping[str, Row]]:
             if not self._may_claim(conn):
-                return None
+                return (), {}
             name, epoch = self._claimant.name, self._claimant.epoch
-            claimed = operations.claim(conn, operation, name, epoch, until, begun)
-            return None if claimed is None else (claimed, _row_of(conn, claimed))
+            claimed = operations.claim_all(conn, waiting, name, epoch, until, begun)
+            return claimed, _rows_of(conn, claimed)
 
-        def committed(conn: Connection) -> tuple[Operation, Row | None] | None:
-            claimed = self._ours(operations.get(conn, operation.uuid))
-            return None if claimed is None else (claimed, None)
+        def committed(conn: Connection) -> tuple[Sequence[Operation], Mapping[str, Row]] | None:
+            now = [self._ours(operations.get(conn, operation.uuid)) for operation in waiting]
+            claimed = [operation for operation in now if operation is not None]
+            return (claimed, {}) if claimed else None
 
-        won = self._env.db.run(claim, committed=committed)
-        if won is None:
-            return False  # another was first
-        mine, row = won
+        mine, rows = self._env.db.run(claim, committed=committed)
         with self._idle:
-            self._mine.add(mine.uuid)
-        self._pool.submit(self._work, mine, row)
-        return True
+            self._mine.update(operation.uuid for operation in mine)
+        for operation in mine:
+            self._pool.submit(self._work, operation, rows.get(operation.container_uuid))
+        return len(mine)
 
     def _renew(self) -> None:
         while not self._stopping.wait(self._settings.lease / 3):
@@ -342,15 +347,19 @@ class Runner:
         return now is None or now.cancelling
 
 
-def _row_of(conn: Connection, operation: Operation) -> Row | None:
-    """What an operation is about, for its first move; None = that move is to read it, and to say what is wrong."""
+def _rows_of(conn: Connection, claimed: Sequence[Operation]) -> Mapping[str, Row]:
+    """The containers that operations are about, by their uuids, for the first move of each.
+
+    What is absent that move is to read, and to say what is wrong.
+    """
+    about = [one.container_uuid for one in claimed if one.resource == CONTAINER]
     try:
-        return SUBJECTS[operation.resource].load(conn, operation.container_uuid)
+        return containers.get_all(conn, about) if about else {}
     except (DatabaseError, DBAPIError):
         raise
     except Exception:
-        LOG.warning("the row of operation %s can't be read with its claim", operation.uuid)
-        return None
+        LOG.warning("the rows of operations can't be read with their claims", exc_info=True)
+        return {}
 
 
 def take_back_expired(db: Database, env: Env, bus: Bus, metrics: WorkMetrics) -> int:
