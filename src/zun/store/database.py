@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -329,6 +330,8 @@ def _engine(url: URL, pool: Pool, trying: threading.local) -> sa.Engine:
     mariadb = url.get_backend_name() in ("mysql", "mariadb")
     if mariadb:
         url = url.update_query_dict({"charset": "utf8mb4"})
+        if url.get_driver_name() == "mysqldb":
+            options["connect_args"] = {"conv": _mariadb_values()}
     engine = sa.create_engine(
         url,
         pool_recycle=pool.recycle,
@@ -347,6 +350,14 @@ def _engine(url: URL, pool: Pool, trying: threading.local) -> sa.Engine:
         engine, "checkout", lambda connection, record, _: _ping(engine, connection, record, trying)
     )
     return engine
+
+
+def _mariadb_values() -> dict[Any, Any]:
+    """How the driver makes values of a server's words; its own way to a time takes ten times as long."""
+    from MySQLdb.constants import FIELD_TYPE  # only where it is installed
+    from MySQLdb.converters import conversions
+
+    return {**conversions, FIELD_TYPE.DATETIME: datetime.fromisoformat}
 
 
 def _put_back(dbapi_connection: Any, record: Any, state: PoolResetState) -> None:

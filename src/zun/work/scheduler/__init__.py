@@ -15,15 +15,12 @@ __all__ = ["Choice", "PlaceRequest", "SchedulerSettings", "World", "choose"]
 
 def choose(request: PlaceRequest, hosts: Sequence[Host], world: World) -> Choice:
     """The hosts that fit `request`, best first."""
-    tests = asked(request, world)
     rejected: Counter[str] = Counter()
-    fit = []
-    for host in hosts:
-        for words, passes in tests:
-            if not passes(host):
-                rejected[words] += 1
-                break
-        else:
-            fit.append(host)
+    fit = list(hosts)
+    for words, passes in asked(request, world):
+        left = list(filter(passes, fit))
+        if len(left) < len(fit):
+            rejected[words] += len(fit) - len(left)
+        fit = left
     fit.sort(key=cost(request, world))
     return Choice(hosts=fit, rejected=dict(rejected), considered=len(hosts))
