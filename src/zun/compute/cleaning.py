@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from zun.drivers.deadline import Deadline
 from zun.drivers.errors import DriverError
@@ -32,16 +32,20 @@ class Cleaning:
 
     def clean(self) -> None:
         """Removes containers and sandboxes, then what is left of them on the host. Raises DriverError."""
-        deadline = Deadline(_TIME)
-        found = self._found(deadline)
-        host, uuids = self._means.host, list(found)
+        deadline, host = Deadline(_TIME), self._means.host
+        with self._env.db.read() as conn:
+            left = left_behind.on(conn, host)
+        found = self._found(left, deadline)
+        uuids = list(found)
         with self._env.db.read() as conn:
             others = containers.elsewhere(conn, uuids, host, nowhere=True)
             sandboxes = capsules.elsewhere(conn, uuids, host, nowhere=True)
             unknown = containers.missing(conn, uuids)
-        # What nobody knows is the reaper's, which waits a while; not so what could be somebody's elsewhere.
-        gone = others | {uuid for uuid in unknown if found[uuid].movable}
-        for uuid in [*(gone - sandboxes), *sandboxes]:  # which outlive those in them
+            unknown -= capsules.known(conn, sorted(unknown))
+        # What nobody knows is the reaper's, which waits a while; not so what was, or could be, somebody's elsewhere.
+        given_up = {uuid for uuid in unknown if found[uuid].movable or uuid in left}
+        gone = (others | given_up) - sandboxes
+        for uuid in [*gone, *sandboxes]:  # which outlive those in them
             self._checkpoint("clean")
             self._means.runtime.remove(
                 uuid, deadline, force=True, runtime_id=found[uuid].runtime_id
@@ -53,12 +57,10 @@ class Cleaning:
         self._remove_files(deadline)
         self._remove_networks(Deadline(_NETWORKS_TIME))
 
-    def _found(self, deadline: Deadline) -> Mapping[str, Facts]:
+    def _found(self, left: Sequence[str], deadline: Deadline) -> Mapping[str, Facts]:
         """All that is on the engine, also what it has and does not list, as far as our records lead to it."""
         runtime, means = self._means.runtime, self._means
         found = {facts.uuid: facts for facts in runtime.list(means.host_id, deadline)}
-        with self._env.db.read() as conn:
-            left = left_behind.on(conn, means.host)
         for uuid in left:
             if uuid in found:
                 continue
