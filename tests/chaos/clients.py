@@ -19,10 +19,15 @@ ANSWER = 30.0
 #: Statuses a request may be refused with while things break: 500 is never among them.
 REFUSED = frozenset({404, 409, 503, 504})
 _MOST = 5
+#: How likely what is made is a capsule, and how likely one is deleted once it is looked at.
+_PAIRS, _PAIR_GOES = 0.15, 0.3
 _IMAGE = "busybox"
 _VERSION = "container 1.43"
+#: Of one that may be made anew elsewhere. A kill is not for it: its restart policy starts it again.
+_MOVABLE = {"restart_policy": {"Name": "always"}, "hints": {"on_host_failure": "recreate"}}
+_RUNNING = ("exec", "exec", "logs", "stop", "pause", "reboot", "delete")
 _VERBS: Mapping[str, Sequence[str]] = {
-    "Running": ("exec", "exec", "logs", "stop", "pause", "kill", "reboot", "delete"),
+    "Running": (*_RUNNING, "kill"),
     "Stopped": ("start", "start", "delete"),
     "Created": ("start", "delete"),
     "Paused": ("unpause",),
@@ -86,13 +91,18 @@ class Client:
         self._dice = Random(seed)
         self._stopping = stopping
         self._mine: list[str] = []
+        self._movable: set[str] = set()
+        self._capsules: set[str] = set()
         self._made = 0
         self.thread = threading.Thread(target=self._work, name=f"client-{number}")
 
     def _work(self) -> None:
         while not self._stopping.is_set():
             if self._dice.random() < 1 - len(self._mine) / _MOST:
-                self._create()
+                if self._dice.random() < _PAIRS:
+                    self._create_capsule()
+                else:
+                    self._create()
             else:
                 self._act(self._dice.choice(self._mine))
             # Thinking; and a service that is away is not asked a thousand times.
@@ -101,8 +111,9 @@ class Client:
     def _create(self) -> None:
         self._made += 1
         name = f"chaos-{self._number}-{self._made}"
-        run = self._dice.random() < 0.85
-        body = {"name": name, "image": _IMAGE, "command": FOREVER, "cpu": 0.1, "memory": 16}  # fmt: skip
+        run, movable = self._dice.random() < 0.85, self._dice.random() < 0.4
+        body = {"name": name, "image": _IMAGE, "command": FOREVER, "cpu": 0.1, "memory": 16}
+        body |= _MOVABLE if movable else {}
         # A client that got no answer asks again with the same key: that must not make a second one.
         for _ in range(3):
             where = self._dice.randrange(8)
@@ -116,19 +127,46 @@ class Client:
             self._remember("create", answer, name=name)
             if answer.status == 202:
                 self._mine.append(answer.body["uuid"])
+                if movable:
+                    self._movable.add(answer.body["uuid"])
                 return
             if answer.status is not None or self._stopping.wait(0.5):
                 return
 
+    def _create_capsule(self) -> None:
+        self._made += 1
+        name = f"chaos-{self._number}-{self._made}"
+        small = {"requests": {"cpu": 0.1, "memory": 16}}
+        box = {"image": _IMAGE, "resources": small}
+        spec = {
+            "containers": [{**box, "command": FOREVER}],
+            "initContainers": [{**box, "command": ["true"]}],
+        }
+        template = {"kind": "capsule", "metadata": {"name": name}, "spec": spec}
+        where = self._dice.randrange(8)
+        answer = self._api.ask("POST", "/capsules", {"template": template}, where)
+        self._remember("create", answer, name=name)
+        if answer.status == 202:
+            self._mine.append(answer.body["uuid"])
+            self._capsules.add(answer.body["uuid"])
+
     def _act(self, uuid: str) -> None:
-        shown = self._api.ask("GET", f"/containers/{uuid}", which=self._dice.randrange(8))
+        what = "capsules" if uuid in self._capsules else "containers"
+        shown = self._api.ask("GET", f"/{what}/{uuid}", which=self._dice.randrange(8))
         if shown.status == 404:
             self._mine.remove(uuid)
             return
         self._remember("show", shown)
-        if shown.status != 200 or shown.body["task_state"]:
+        if shown.status != 200 or shown.body.get("task_state"):
+            return
+        if uuid in self._capsules:
+            if self._dice.random() < _PAIR_GOES:
+                path, where = f"/capsules/{uuid}", self._dice.randrange(8)
+                self._remember("delete", self._api.ask("DELETE", path, which=where), uuid)
             return
         verbs = _VERBS.get(shown.body["status"])
+        if verbs and shown.body["status"] == "Running" and uuid in self._movable:
+            verbs = _RUNNING
         if verbs:
             self._do(uuid, self._dice.choice(verbs))
 

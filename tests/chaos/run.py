@@ -20,6 +20,8 @@ from tests.support.verdict import Snapshot, complaints
 PATIENCE = 180.0
 _LOOK_SECONDS = 1.0
 _PAGE = 1000
+#: Targets whose loss ends containers.
+_ENDING = ("engine-", "containerd-", "power-")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,7 @@ def chaos(site: Site, seed: int, seconds: float) -> Report:
     disturbed = frozenset(
         blow.target.partition("-")[2]
         for blow in storm.struck
-        if blow.target.startswith("engine-") and blow.way == "kill"
+        if blow.target.startswith(_ENDING) and blow.way != "pause"
     )
     report.seen, found = at_rest(site, lambda seen: complaints(seen, promises), disturbed)
     report.wrong += found
@@ -131,8 +133,11 @@ def look(site: Site, db: sa.Engine, disturbed: frozenset[str] = frozenset()) -> 
 
 
 def listed(site: Site) -> Mapping[str, str]:
-    """All containers by the API, as the administrator. Raises OSError: no answer, or not this one."""
-    answer = Api(site.apis, site.admin).ask("GET", f"/containers?all_projects=1&limit={_PAGE}")
-    if answer.status != 200:
-        raise OSError(f"the list of containers was answered with {answer.status}: {answer.body}")
-    return {each["uuid"]: each["status"] for each in answer.body["containers"]}
+    """All containers and capsules by the API, as the administrator. Raises OSError: no answer, or not this one."""
+    found: dict[str, str] = {}
+    for what in ("containers", "capsules"):
+        answer = Api(site.apis, site.admin).ask("GET", f"/{what}?all_projects=1&limit={_PAGE}")
+        if answer.status != 200:
+            raise OSError(f"the list of {what} was answered with {answer.status}: {answer.body}")
+        found |= {each["uuid"]: each["status"] for each in answer.body[what]}
+    return found

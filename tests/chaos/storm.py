@@ -18,7 +18,7 @@ class Target(Protocol):
 
     @property
     def ways(self) -> Sequence[str]:
-        """How it can be broken: `kill`, `pause`, `cut`, `fill`."""
+        """How it can be broken: `kill`, `pause`, `cut`, `fill`, `off`."""
 
     def harm(self, way: str) -> None:
         """Break it."""
@@ -41,7 +41,10 @@ class Blow:
 
 
 #: Bounds of how long each lasts, in seconds.
-_LASTS = {"kill": (0.0, 8.0), "pause": (2.0, 15.0), "cut": (2.0, 15.0), "fill": (3.0, 10.0)}
+_LASTS = {
+    "kill": (0.0, 8.0), "pause": (2.0, 15.0), "cut": (2.0, 15.0), "fill": (3.0, 10.0),
+    "off": (5.0, 20.0),
+}  # fmt: skip
 _CALM = (0.2, 4.0)
 
 

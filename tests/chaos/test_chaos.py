@@ -38,8 +38,9 @@ def test_every_promise_is_kept(cluster: Cluster) -> None:
     assert report.accepted >= 5
 
     # All of it can be removed, and then nothing at all is left.
+    capsules = {row.inside for row in report.seen.rows}
     for uuid, status in report.seen.api.items():
-        remove(Api(site.apis, site.admin), uuid, status)
+        remove(Api(site.apis, site.admin), uuid, status, capsule=uuid in capsules)
     seen, found = at_rest(
         site, lambda now: [*complaints(now), *(f"there is {r}" for r in now.rows)]
     )
@@ -64,12 +65,13 @@ def test_the_judge_sees_what_is_there(cluster: Cluster) -> None:
     assert {host.host for host in seen.hosts} == set(cluster.hosts)
 
 
-def remove(api: Api, uuid: str, status: str) -> None:
-    """Has a container removed, whatever it is."""
+def remove(api: Api, uuid: str, status: str, *, capsule: bool) -> None:
+    """Has a container or a capsule removed, whatever it is."""
     if status == "Paused":
         assert api.ask("POST", f"/containers/{uuid}/unpause").status == 202
         eventually(
             lambda: api.ask("GET", f"/containers/{uuid}").body["status"] == "Running", "it goes on"
         )
-    answer = api.ask("DELETE", f"/containers/{uuid}?force=true&all_projects=true")
+    path = f"/capsules/{uuid}" if capsule else f"/containers/{uuid}?force=true&"
+    answer = api.ask("DELETE", f"{path}{'?' if capsule else ''}all_projects=true")
     assert answer.status == 204, answer

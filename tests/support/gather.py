@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.support.verdict import Box, Claimed, Op, Plug, Row, Snapshot
 from zun.model.names import LABEL_UUID
 from zun.model.quota import RESOURCES, Amounts
 from zun.store import schema
+
+_STARTS = frozenset({"runtime_start", "capsule_start"})
 
 
 def snapshot(
@@ -36,7 +39,7 @@ def snapshot(
             nets += [(host, net["Labels"][LABEL_UUID]) for net in found]
     with db.connect() as conn:
         return Snapshot(
-            rows=[Row(**row) for row in _rows(conn, schema.containers, Row)],
+            rows=list(_owners_and_members(conn)),
             operations=list(_operations(conn)),
             claims=[Claimed(**row) for row in _rows(conn, schema.claims, Claimed)],
             hosts=list(_hosts(conn)),
@@ -58,12 +61,22 @@ def _rows(conn: sa.Connection, table: sa.Table, of: type) -> Iterator[dict[str, 
         yield dict(row._mapping)
 
 
+def _owners_and_members(conn: sa.Connection) -> Iterator[Row]:
+    inside = conn.execute(sa.select(schema.containers.c.uuid, schema.containers.c.capsule_uuid))
+    capsule_of = {uuid: capsule for uuid, capsule in inside if capsule is not None}
+    for row in _rows(conn, schema.containers, Row):
+        yield Row(**row, inside=capsule_of.get(row["uuid"]))
+    members = Counter(capsule_of.values())
+    for row in _rows(conn, schema.capsules, Row):
+        yield Row(**row, counts=members[row["uuid"]])
+
+
 def _operations(conn: sa.Connection) -> Iterator[Op]:
     table = schema.operations
     for row in conn.execute(sa.select(table).order_by(table.c.id)):
         yield Op(
             uuid=row.uuid, container_uuid=row.container_uuid, action=row.action, state=row.state,
-            request_id=row.request_id, error=row.error, run="runtime_start" in row.steps,
+            request_id=row.request_id, error=row.error, run=not _STARTS.isdisjoint(row.steps),
         )  # fmt: skip
 
 

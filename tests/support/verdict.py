@@ -29,7 +29,8 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A container in the database."""
+    """A container or a capsule in the database. `inside`: the capsule whose member it is. `counts`: for how many
+    containers its project has it, which of a capsule is its members."""
 
     uuid: str
     name: str
@@ -40,6 +41,8 @@ class Row:
     cpu: float = 0.1
     memory: int = 32
     disk: int = 0
+    inside: str | None = None
+    counts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ class Op:
     state: str
     request_id: str
     error: str | None = None
-    run: bool = False  # it has a step that starts the container
+    run: bool = False  # it has a step that starts it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,11 @@ class Snapshot:
     ended: Mapping[str, str] = field(default_factory=dict)  # uuid -> its last event of an operation
     disturbed: frozenset[str] = frozenset()
 
+    @property
+    def owners(self) -> Sequence[Row]:
+        """Those that have claims, ports and a place in the API for themselves: all but members."""
+        return [row for row in self.rows if row.inside is None]
+
 
 def complaints(seen: Snapshot, promises: Sequence[Promise] = ()) -> list[str]:
     """What is not as it should be, a line each; [] when all is well."""
@@ -129,6 +137,7 @@ def complaints(seen: Snapshot, promises: Sequence[Promise] = ()) -> list[str]:
         *_promises(seen, promises),
         *_statuses(seen),
         *_boxes(seen),
+        *_members(seen),
         *_claims(seen),
         *_networks(seen),
         *_files(seen),
@@ -147,7 +156,7 @@ def _reasons(seen: Snapshot) -> Iterator[str]:
     for op in seen.operations:
         if op.state == OperationState.FAILED and not op.error:
             yield f"no reason: {op.action} of {op.container_uuid} failed and nobody says why"
-    for row in seen.rows:
+    for row in seen.owners:
         if row.status == Status.ERROR and not row.status_reason:
             yield f"no reason: {row.uuid} is in Error and nobody says why"
 
@@ -170,7 +179,7 @@ def _promises(seen: Snapshot, promises: Sequence[Promise]) -> Iterator[str]:
         # One that no host had anything of goes at once, without an operation: what it was made by has failed then.
         elif (end := seen.ended.get(promise.uuid)) not in _ENDS:
             yield f"lost: {what} was accepted, it went and its history ends with {end}"
-    names = Counter(row.name for row in seen.rows)
+    names = Counter(row.name for row in seen.owners)
     for name in {promise.name for promise in promises if promise.name}:
         if names[name] > 1:
             yield f"doubled: {names[name]} containers of the one request for {name}"
@@ -245,8 +254,18 @@ def _boxes(seen: Snapshot) -> Iterator[str]:
             yield f"untrue: {row.uuid} has {sorted(here[0].addresses)}, recorded are {sorted(ports[row.uuid])}"
 
 
+def _members(seen: Snapshot) -> Iterator[str]:
+    owners = {row.uuid: row for row in seen.owners}
+    for row in seen.rows:
+        capsule = None if row.inside is None else owners.get(row.inside)
+        if row.inside is not None and capsule is None:
+            yield f"orphan: {row.uuid} is a member of {row.inside}, which is not there"
+        elif capsule is not None and capsule.host != row.host:
+            yield f"torn: {row.uuid} is on {row.host} and its capsule on {capsule.host}"
+
+
 def _claims(seen: Snapshot) -> Iterator[str]:
-    rows = {row.uuid: row for row in seen.rows}
+    rows = {row.uuid: row for row in seen.owners}
     claims = {claim.container_uuid: claim for claim in seen.claims}
     for uuid, claim in claims.items():
         row = rows.get(uuid)
@@ -256,7 +275,7 @@ def _claims(seen: Snapshot) -> Iterator[str]:
             claim.cpu - row.cpu
         ) > _ROUNDING:
             yield f"wrong claim: {uuid} claims {claim}, and is {row}"
-    for row in seen.rows:
+    for row in seen.owners:
         if row.host is not None and row.uuid not in claims:
             yield f"no claim: {row.uuid} is on {row.host} and claims nothing"
     for host in seen.hosts:
@@ -298,10 +317,10 @@ def _files(seen: Snapshot) -> Iterator[str]:
 
 def _usage(seen: Snapshot) -> Iterator[str]:
     counted: dict[str, Amounts] = defaultdict(Amounts)
-    for row in seen.rows:
+    for row in seen.owners:
         before = counted[row.project_id]
         counted[row.project_id] = Amounts(
-            containers=before.containers + 1,
+            containers=before.containers + row.counts,
             cpu=before.cpu + milli(row.cpu),
             memory=before.memory + row.memory,
             disk=before.disk + row.disk,
@@ -313,7 +332,7 @@ def _usage(seen: Snapshot) -> Iterator[str]:
 
 
 def _api(seen: Snapshot) -> Iterator[str]:
-    rows = {row.uuid: row.status for row in seen.rows}
+    rows = {row.uuid: row.status for row in seen.owners}
     for uuid in seen.api.keys() | rows.keys():
         if seen.api.get(uuid) != rows.get(uuid):
             yield f"untrue: the API says {uuid} is {seen.api.get(uuid)}, the database {rows.get(uuid)}"
