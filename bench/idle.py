@@ -92,13 +92,13 @@ def _measure(server: Any, count: int, seconds: int) -> tuple[Told, float]:
         for each in every:
             each.until("ready")
         time.sleep(BEAT)  # the first listings, and the first of everything
-        before, cpu = _status(server), load.used([server.pid])
+        before, cpu = _status(server), load.cpu_ms(server.pid)
         for each in every:
             each.say("begin")
         began = time.monotonic()
         time.sleep(seconds)
         lasted = time.monotonic() - began
-        after, used = _status(server), load.used([server.pid]) - cpu
+        after, used = _status(server), load.cpu_ms(server.pid) - cpu
         counted = [each.counted() for each in every]
     agents: Counter[str] = sum((Counter(each) for each in counted[:-1]), Counter())
     told = Told(
@@ -129,7 +129,7 @@ def _floor(server: Any, url: str, count: int, seconds: int) -> float:
         "UPDATE services SET last_seen_up = UTC_TIMESTAMP(6), report_count = report_count + 1 WHERE host = %s "
         "AND `binary` = 'zun-compute'"
     )
-    before, began, beats = load.used([server.pid]), time.monotonic(), 0
+    before, began, beats = load.cpu_ms(server.pid), time.monotonic(), 0
     while (passed := time.monotonic() - began) < seconds:
         if beats < passed * count / BEAT:
             cursor = connection.cursor()
@@ -140,7 +140,7 @@ def _floor(server: Any, url: str, count: int, seconds: int) -> float:
             beats += 1
         else:
             time.sleep(0.002)
-    used = load.used([server.pid]) - before
+    used = load.cpu_ms(server.pid) - before
     connection.close()
     engine.dispose()
     return used / seconds / 1000

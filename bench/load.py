@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,15 +37,15 @@ def put(
 
     `pids` are the server's processes. With a `body` it is a POST.
     """
-    before = used(pids)
+    before = cpu_ms(*pids)
     borne = (_wrk if shutil.which("wrk") else _threads)(port, path, headers, seconds, body)
-    return replace(borne, cpu=(used(pids) - before) / max(borne.count, 1))
+    return replace(borne, cpu=(cpu_ms(*pids) - before) / max(borne.count, 1))
 
 
-def used(pids: Sequence[int]) -> float:
+def cpu_ms(*pids: int | None) -> float:
     """Milliseconds of processor time that processes have had."""
     ticks = 0
-    for pid in pids:
+    for pid in filter(None, pids):
         told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(told[11]) + int(told[12])
     return ticks * 1000 / os.sysconf("SC_CLK_TCK")

@@ -139,9 +139,9 @@ def _measure(
             ours, bare, spent = [], [], []
             for turn in range(rounds):
                 bare.append(both.floor(f"/{index}", headers, seconds, each.body))
-                before = load.used([database])
+                before = load.cpu_ms(database)
                 ours.append(both.ours(each.path, headers, seconds, each.body))
-                spent.append((load.used([database]) - before) / ours[-1].count)
+                spent.append((load.cpu_ms(database) - before) / ours[-1].count)
                 say(
                     f"  {name}: {each.name}: {ours[-1].rate:.0f}/s, bare {bare[-1].rate:.0f}/s ({turn + 1}/{rounds})"
                 )
