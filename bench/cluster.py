@@ -45,9 +45,9 @@ def cluster(report: Report, quick: bool) -> None:
         api = CloudApi(made)
         _creates(report, made, api, 5 if quick else 30)
         rounds = 9 if quick else 99
-        _deaths(report, made, api, rounds, "at rest")
+        _deaths(report, made, api, rounds, "at rest", 1)
         with _creating(made) as ended:
-            _deaths(report, made, api, rounds, f"while {CREATORS} clients create and delete")
+            _deaths(report, made, api, rounds, f"while {CREATORS} clients create and delete", 3)
         report.notes.append(f"cluster: {len(ended)} containers were created meanwhile.")
     report.notes.append(
         "cluster: all hosts, databases and queues share this machine's processors: what is told is the cost of "
@@ -133,11 +133,16 @@ def _creating(made: Cluster) -> Iterator[list[str]]:
         raise wrong[0]
 
 
-def _deaths(report: Report, made: Cluster, api: CloudApi, rounds: int, when: str) -> None:
-    """From the engine's event of a death to the API's answer; and to a client that only listens to that engine."""
+def _deaths(
+    report: Report, made: Cluster, api: CloudApi, rounds: int, when: str, each: int
+) -> None:
+    """From the engine's event of a death to the API's answer; and to a client that only listens to that engine.
+
+    Of `each` containers a host, in turn. With one, nothing else goes on: it runs again before the next dies.
+    """
     shown: list[float] = []
     heard: list[float] = []
-    uuids = [api.create() for _ in made.hosts]
+    uuids = [api.create() for _ in range(each * len(made.hosts))]
     with ExitStack() as stack:
         ears = {
             host: stack.enter_context(closing(Ear("die", _socket(made, host))))
@@ -159,6 +164,8 @@ def _deaths(report: Report, made: Cluster, api: CloudApi, rounds: int, when: str
             shown.append((now - happened) * 1000)
             heard.append((came - happened) * 1000)
             api.ask("POST", f"/v1/containers/{uuid}/start")
+            if each == 1:
+                api.until(uuid, "Running")
             say(f"  death {when} {turn + 1}/{rounds}: {shown[-1]:.0f} ms")
     for uuid in uuids:
         api.until(uuid, "Running")
