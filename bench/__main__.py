@@ -62,7 +62,8 @@ benchmarks:
   stores     the store on SQLite, MariaDB and PostgreSQL, and their drivers told the same by hand; needs no engine
   indexes    a create and a change on each database with 100,000 containers, and without indexes of orders
   sessions   keystrokes and bulk output through proxy and agent, and the engine's own socket; a thousand idle sessions
-  cluster    create -> Running on a cluster of three hosts, on standalone and by hand; a death on each host -> the API
+  cluster    create -> Running on a cluster of three hosts, on standalone and by hand; the event of a death on each host
+             -> the API, at rest and while others create
   placements placements a second with 10,000 hosts in a private MariaDB, by one conductor and by three
              (ZUN_BENCH_DATABASE: the URL of an empty database instead; ZUN_BENCH_BEFORE: the src of another checkout,
              whose conductors work in turns with those of this one)
