@@ -263,5 +263,9 @@ def _read(conn: Connection, old: _Copy, local: datetime) -> _Copy:
     counts = hosts.beat_counts(conn)
     heard = [name for name, count in counts.items() if old.counts.get(name) != count]
     beats = {name: life for name, life in old.beats.items() if name in counts}
+    beats |= {
+        host.hostname: Life(host.last_seen_up, host.lease_until, host.io_load)
+        for host in fresh.values()
+    }
     beats |= hosts.signs_of_life(conn, heard)
     return _Copy(taken, at, by_name, beats, counts, order)
