@@ -9,16 +9,22 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from docker import APIClient
+from tests.chaos.clients import Answer, Api
+from tests.chaos.run import Site, look
+from tests.chaos.site import site_of
 from tests.support import images
 from tests.support.cluster import HOSTS, Cluster, User, workbench
 from tests.support.house import eventually
 from tests.support.proxying import read_until
 from tests.support.rawstreams import files_of, tar_of
+from tests.support.verdict import complaints
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -195,6 +201,139 @@ def test_a_host_that_is_declared_down_loses_what_may_move(
     for name in (uuid, "stays"):
         admin.text("delete", "--stop", name)
         admin.gone(name)
+
+
+@dataclass(frozen=True)
+class _Caretaker:
+    """An administrator who takes care of a host, by HTTP: the official client has no commands for it."""
+
+    site: Site
+    host: str
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's body; it must be a good one."""
+        answer = self._ask(method, path, body)
+        assert answer.status in (200, 202, 204), (method, path, answer)
+        return answer.body
+
+    def found(self, path: str) -> Any:
+        """What is at the path; None if nothing is."""
+        answer = self._ask("GET", path)
+        return None if answer.status == 404 else answer.body
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Answer:
+        api = Api(self.site.apis, self.site.admin)
+        return api.ask(method, path, body, OpenStack_API_Version="container 1.48")
+
+    def service(self, verb: str, host: str) -> None:
+        """PUT /services/VERB."""
+        self.ask("PUT", f"/services/{verb}?host={host}&binary=zun-compute")
+
+    def until(self, path: str, status: str, **so: Any) -> dict[str, Any]:
+        """What is at the path, once it has the status and is so."""
+        last: list[Any] = []
+
+        def is_so() -> bool:
+            last[:] = [self.ask("GET", path)]
+            wanted = {"status": status, **so}
+            return {k: last[0][k] for k in wanted} == wanted and not last[0].get("task_state")
+
+        eventually(is_so, f"{path} becomes {status} {so}, is {last}")
+        found: dict[str, Any] = last[0]
+        return found
+
+    def make(self, **body: Any) -> str:
+        """A small container, started; its path."""
+        small = {"image": "busybox", "command": ["sh", "-c", SCRIPT], "cpu": 0.1, "memory": 16}
+        return f"/containers/{self.ask('POST', '/containers?run=true', {**small, **body})['uuid']}"
+
+    def pair(self) -> str:
+        """A capsule of two; its path."""
+        box = {"image": "busybox", "command": ["sh", "-c", SCRIPT]}
+        box |= {"resources": {"requests": {"cpu": 0.1, "memory": 16}}}
+        spec = {"containers": [box, box]}
+        wanted = {"template": {"kind": "capsule", "metadata": {"name": "pair"}, "spec": spec}}
+        return f"/capsules/{self.ask('POST', '/capsules', wanted)['uuid']}"
+
+    def all_is_well(self, *but: str) -> None:
+        """Rows, claims, quotas and every engine agree, soon; nothing is complained of but this."""
+        db, found = sa.create_engine(self.site.database), [""]
+
+        def agree() -> bool:
+            found[:] = complaints(look(self.site, db))
+            return {line.partition(":")[0] for line in found} == {*but}
+
+        try:
+            eventually(agree, str(found))
+        finally:
+            db.dispose()
+            print(found)
+
+
+def test_a_host_is_drained_maintained_removed_and_comes_back(cluster: Cluster) -> None:
+    """With CPUs that are one container's own. All the way the engines, the claims and the quotas agree."""
+    *others, host = cluster.hosts
+    care, parts = _Caretaker(site_of(cluster), host), cluster.parts
+    config = parts.etc / f"compute-{host}.conf"
+    plain = config.read_text()
+    assert parts.member(f"compute-{host}").kill()
+    config.write_text(f"{plain}\n[compute]\nenable_cpu_pinning = true\n")
+    for other in others:
+        care.service("disable", other)
+    cluster.command("start", f"compute-{host}")
+    eventually(lambda: care.ask("GET", f"/hosts/{host}")["dedicated_cpus"], "it has CPUs to give")
+
+    movable = care.make(restart_policy={"Name": "always"}, hints={"on_host_failure": "recreate"})
+    own, pair = care.make(cpu=1, cpu_policy="dedicated"), care.pair()
+    for path in (movable, own, pair):
+        care.until(path, "Running", host=host)
+    cpus = care.ask("GET", f"/hosts/{host}")["dedicated_cpus_used"]
+    with cluster.engine(host) as engine:
+        given = [_cpus(engine, path) for path in (own, movable)]
+    assert given == [",".join(map(str, cpus)), "0"]
+    assert len(cpus) == 1
+    care.all_is_well()
+
+    for other in others:
+        care.service("enable", other)
+    care.ask("POST", f"/hosts/{host}/drain?reason=old")
+    eventually(lambda: care.ask("GET", movable)["host"] in others, "it is moved")
+    new = care.until(movable, "Running")["host"]
+    assert _standing(cluster, Path(movable).name) == [new]
+    for path in (own, pair):
+        care.until(path, "Running", host=host)
+    care.all_is_well()
+
+    care.ask("POST", f"/hosts/{host}/maintenance?reason=new+disks")
+    refused = care.until(care.make(host=host), "Error")
+    assert "1 in maintenance" in refused["status_reason"]
+    care.ask("DELETE", f"/containers/{refused['uuid']}")
+    assert parts.member(f"compute-{host}").kill()
+    care.ask("PUT", f"/services/force_down?host={host}&binary=zun-compute&forced_down=true")
+    care.ask("DELETE", f"/hosts/{host}?force=true")
+    for path in (own, pair):
+        assert f"Host {host} was removed" in care.until(path, "Error", host=None)["status_reason"]
+    # Its engine runs on, with what is nobody's by now; and has nothing of what is claimed.
+    care.all_is_well("orphan")
+
+    config.write_text(plain)
+    cluster.command("start", f"compute-{host}")
+    care.all_is_well()
+    back = eventually(lambda: care.found(f"/hosts/{host}"), "it is let in")
+    assert (back["state"], back["mode"], back["total_containers"]) == ("up", "enabled", 0)
+    assert (back["cpu_used"], back["mem_used"], back["dedicated_cpus_used"]) == (0, 0, [])
+    with cluster.engine(host) as engine:
+        assert engine.containers(all=True) == []
+    for path in (movable, own):
+        care.ask("DELETE", f"{path}?force=true")
+    care.ask("DELETE", pair)
+    eventually(lambda: care.found(movable) is None, "it goes")
+    care.all_is_well()
+
+
+def _cpus(engine: APIClient, path: str) -> str:
+    found = engine.inspect_container(f"zun-{Path(path).name}")["HostConfig"]["CpusetCpus"]
+    return str(found)
 
 
 def _standing(cluster: Cluster, uuid: str) -> list[str]:
