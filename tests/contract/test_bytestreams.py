@@ -172,9 +172,11 @@ def test_exec_killed_is_told_on_its_stream(lab: Lab) -> None:
 @pytest.mark.parametrize("tty", [False, True])
 def test_exec_ends_with_its_container(lab: Lab, tty: bool) -> None:
     uuid = lab.running()
-    ident = _made(lab, uuid, ["sh"], tty=tty)
+    ident = _made(lab, uuid, ECHO, tty=tty)
     with talking(lab.runtime.open_exec(uuid, ident, soon())) as talk:
-        eventually(lambda: lab.runtime.look_at_exec(uuid, ident, soon()).running)
+        # Until it answers it may not be there yet, whatever the engine says: then it is one that can't be run.
+        talk.send(b"there\n")
+        talk.until(lambda: b"there" in talk.out)
         lab.kill_behind(uuid)
         talk.whole()
         assert talk.outcome().why is Why.STOPPED
