@@ -49,7 +49,11 @@ class Victim(Service):
         self.registries: dict[str, str] = {}  # what a scenario calls it -> its domain
         # Wide enough for a herd of containers that all stay at some point; and nothing is tidied up behind our back.
         wide = {"poll_interval": 0.5, "leftover_grace": 3600, "max_in_flight": 30}
-        sections = {**options, "compute": {**wide, **options.get("compute", {})}}
+        sections = {
+            "conductor": {"max_in_flight": wide["max_in_flight"]},
+            **options,
+            "compute": {**wide, **options.get("compute", {})},
+        }
         super().__init__(
             folder / "state", options=sections, command=(PYTHON, "-m", "tests.crash.victim")
         )
