@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.engines import Handler, StandIn
@@ -16,7 +18,7 @@ from zun.drivers.docker import DockerRuntime, Engine
 from zun.drivers.docker import runtime as docker_runtime
 from zun.drivers.docker.networks import DockerNetworks
 from zun.drivers.runtime import Hint
-from zun.model.names import LABEL_UUID, new_uuid, runtime_name
+from zun.model.names import LABEL_UUID, network_name, new_uuid, runtime_name
 
 
 @pytest.fixture
@@ -139,6 +141,37 @@ def test_what_an_earlier_life_left_goes_soon_or_is_in_the_way(
         return
     with pytest.raises(errors.Rejected, match="rebuild it"):
         runtime.start(uuid, soon())
+
+
+def test_what_a_crash_left_of_a_container_keeps_no_network(
+    stand_in: StandIn, engine: Engine
+) -> None:
+    """An endpoint whose container is gone is dropped; that of one that is there keeps the network."""
+    uuid, endpoints = new_uuid(), {"ep-1": {"Name": "gone"}, "f" * 64: {"Name": "there"}}
+    dropped: list[Any] = []
+
+    def network(handler: Handler) -> None:
+        if handler.command == "GET":
+            handler.reply(200, {"Containers": endpoints})
+        else:
+            handler.reply(403 if endpoints else 204, {"message": "it has active endpoints"})
+
+    def disconnect(handler: Handler) -> None:
+        dropped.append(json.loads(handler.body))
+        del endpoints["ep-1"]
+        handler.reply(200, {})
+
+    path = f"/networks/{network_name(uuid)}"
+    stand_in.special[path] = network
+    stand_in.special[f"{path}/disconnect"] = disconnect
+    stand_in.special["/containers/gone/json"] = refuse(404)
+    stand_in.special["/containers/there/json"] = lambda handler: handler.reply(200, {})
+    networks = DockerNetworks(engine, "h")
+    with pytest.raises(errors.Conflict):
+        networks.remove_network(uuid, soon())
+    assert dropped == [{"Container": "gone", "Force": True}]
+    endpoints.clear()
+    networks.remove_network(uuid, soon())
 
 
 def test_silence_is_a_time_out(stand_in: StandIn) -> None:

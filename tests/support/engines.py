@@ -21,6 +21,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
+    body: bytes  # of the request
 
     def address_string(self) -> str:
         return "unix"
@@ -88,7 +89,7 @@ class StandIn:
             self._server = None
 
     def answer(self, handler: _Handler) -> None:
-        handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        handler.body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         match = re.match(r"(?:/v([0-9.]+))?(/[^?]*)", handler.path)
         assert match
         version, path = match[1] or "", match[2]

@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from docker import APIClient
+from docker.errors import NotFound
 from tests.support.verdict import Box, Claimed, Op, Plug, Row, Snapshot
 
 from zun.model.names import LABEL_UUID
@@ -108,7 +109,10 @@ def _ended(conn: sa.Connection) -> dict[str, str]:
 
 def _boxes(host: str, client: APIClient) -> Iterator[Box]:
     for found in client.containers(all=True, filters={"label": LABEL_UUID}):
-        raw = client.inspect_container(found["Id"])
+        try:
+            raw = client.inspect_container(found["Id"])
+        except NotFound:
+            continue  # it went since
         nets = raw["NetworkSettings"]["Networks"].values()
         asked = [(net.get("IPAMConfig") or {}).get("IPv4Address") for net in nets]
         yield Box(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +17,8 @@ from zun.drivers.network import NetworkSpec, PortSpec
 from zun.drivers.runtime import Attachment
 from zun.drivers.subnets import Subnet, attachment, checked_subnet
 from zun.model.names import LABEL_HOST, LABEL_PROJECT, LABEL_UUID, network_name
+
+LOG = logging.getLogger(__name__)
 
 
 class DockerNetworks:
@@ -101,10 +105,40 @@ class DockerNetworks:
 
     def _remove(self, uuid: str, deadline: Deadline) -> None:
         try:
-            with self._engine.call("remove the network", deadline) as client:
-                client.remove_network(network_name(uuid))
+            self._remove_once(uuid, deadline)
+        except errors.Conflict:
+            if not self._drop_leftovers(uuid, deadline):
+                raise
+            self._remove_once(uuid, deadline)
+
+    def _remove_once(self, uuid: str, deadline: Deadline) -> None:
+        with (
+            contextlib.suppress(errors.NotFound),
+            self._engine.call("remove the network", deadline) as client,
+        ):
+            client.remove_network(network_name(uuid))
+
+    def _drop_leftovers(self, uuid: str, deadline: Deadline) -> bool:
+        """Drops endpoints whose container is gone, as a start that a crash cut short leaves; whether there were any."""
+        raw = self._inspect(uuid, deadline) or {}
+        names = [endpoint["Name"] for endpoint in (raw.get("Containers") or {}).values()]
+        gone = [name for name in names if not self._stands(name, deadline)]
+        for name in gone:
+            LOG.warning("network %s still has an endpoint of %s, which is gone", uuid, name)
+            with (
+                contextlib.suppress(errors.NotFound),
+                self._engine.call("drop the endpoint", deadline) as client,
+            ):
+                client.disconnect_container_from_network(name, network_name(uuid), force=True)
+        return bool(gone)
+
+    def _stands(self, name: str, deadline: Deadline) -> bool:
+        try:
+            with self._engine.call("look at the container", deadline) as client:
+                client.inspect_container(name)
         except errors.NotFound:
-            return
+            return False
+        return True
 
 
 def _subnets(raw: dict[str, Any]) -> set[Subnet]:
