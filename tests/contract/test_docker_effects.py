@@ -15,6 +15,7 @@ from tests.support.lab import PATIENCE, Lab, soon
 from zun.drivers import errors
 from zun.drivers.deadline import Deadline
 from zun.drivers.docker import DockerRuntime, Engine
+from zun.drivers.docker import plan as plans
 from zun.drivers.runtime import Attachment, FileMount, HealthCheck, LogRequest
 from zun.model import names
 from zun.model.lifecycle import Observed
@@ -357,6 +358,23 @@ def test_an_adopted_container_gets_the_network_it_lacks(docker_lab: Lab) -> None
     docker_lab.runtime.create(replace(plan, attachments=plan.attachments[:1]), soon())
     facts = docker_lab.runtime.create(plan, soon())
     assert set(facts.addresses) == {names.network_name(n.uuid) for n in (one, two)}
+
+
+def test_what_an_engine_that_died_had_made_by_half_is_made_anew(docker_lab: Lab) -> None:
+    """It writes down what a container is before it writes down which addresses it has."""
+    plan = docker_lab.plan(attachments=docker_lab.attachments((docker_lab.network(18), 5)))
+    body = plans.body(plan)
+    del body["NetworkingConfig"]
+    assert docker_lab.engine is not None
+    with docker_lab.engine.call("make") as client:
+        half = client.create_container_from_config(body, name=names.runtime_name(plan.uuid))
+    docker_lab.runtime.create(plan, soon())
+    raw = docker_lab.raw(plan.uuid)
+    assert raw["Id"] != half["Id"]
+    [network] = raw["NetworkSettings"]["Networks"].values()
+    assert network["IPAMConfig"]["IPv4Address"] == plan.attachments[0].address_v4
+    docker_lab.runtime.create(plan, soon())
+    assert docker_lab.raw(plan.uuid)["Id"] == raw["Id"], "what is whole stays"
 
 
 def test_a_second_network_that_is_not_there_is_not_found(docker_lab: Lab) -> None:

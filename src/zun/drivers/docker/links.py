@@ -6,6 +6,7 @@ the engine likes. The engine's "none" holds that place, and gives way when anoth
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zun.drivers import errors
@@ -47,6 +48,19 @@ def connect(engine: Engine, name: str, attachment: Attachment, deadline: Deadlin
         if left and not left.get("EndpointID"):
             _clear(engine, name, attachment.network, deadline)
         raise
+
+
+def as_asked(raw: Mapping[str, Any], attachments: Sequence[Attachment]) -> bool:
+    """Whether a container that was made with the first of these has it, and none of them with another address."""
+    present = raw["NetworkSettings"].get("Networks") or {}
+    if attachments and attachments[0].network not in present:
+        return False
+    return all(
+        (present[attachment.network].get("IPAMConfig") or {}).get(key) == address
+        for attachment in attachments
+        if attachment.network in present
+        for key, address in plans.endpoint(attachment)["IPAMConfig"].items()
+    )
 
 
 def _clear(engine: Engine, name: str, network: str, deadline: Deadline) -> None:

@@ -134,12 +134,16 @@ class DockerRuntime(DockerStreams):
 
     def _adoptable(self, plan: Plan, conflict: errors.Conflict, deadline: Deadline) -> bool:
         """Whether the container that has our name is the one wanted; an older life that is over is removed."""
-        facts = self.inspect(plan.uuid, deadline)
-        if facts.observed is Observed.MISSING:
+        raw = self._inspect(runtime_name(plan.uuid), deadline)
+        if raw is None:
             # Just removed, or another thread is this moment making it.
             self._engine.pause(deadline)
             return False
-        if facts.generation == plan.generation and facts.observed not in _GOING:
+        facts = from_inspect(plan.uuid, raw)
+        ours = facts.generation == plan.generation and facts.observed not in _GOING
+        # An engine that died while it made it has it without its addresses, which it writes down last.
+        made = facts.observed is not Observed.CREATED or links.as_asked(raw, plan.attachments)
+        if ours and made:
             return True
         if facts.observed not in _DOWN:
             raise errors.Conflict(
