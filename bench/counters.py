@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from bench.load import used
+from bench.load import cpu_ms
 from zun.store.database import Database
 
 #: Besides `Questions`, which leaves out the pings of a pool.
@@ -44,7 +44,7 @@ class Counters:
         with self._db.read() as conn:
             rows = conn.execute(sa.text("SHOW GLOBAL STATUS"))
             found = {name: int(value) for name, value in rows if name in _COUNTED}
-        return found, time.monotonic(), used([self._pid])
+        return found, time.monotonic(), cpu_ms(self._pid)
 
     def since(self) -> Span:
         """What happened since this was last asked."""
