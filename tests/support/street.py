@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from tests.support.neighbourhood import Neighbourhood, neighbourhood
 
 from zun.cmd import wiring
 from zun.conductor.watch import WatchSettings
+from zun.drivers.fake import Block
 from zun.model.lifecycle import Status
 from zun.store import standing
 from zun.work.clock import utcnow
@@ -127,3 +129,16 @@ def look_alone(street: Street) -> Callable[[], None]:
 def running_copies(street: Street, uuid: str) -> list[str]:
     """The hosts on which a container runs."""
     return [name for name, one in street.hosts.items() if uuid in one.running]
+
+
+def being_made_anew(street: Street, name: str, **held: Any) -> threading.Event:
+    """A host is lost, and what it had is being made on another until the event is set; `held`: see `Block`."""
+    go, entered = threading.Event(), threading.Event()
+    for other, one in street.hosts.items():
+        if other != name:
+            one.fakes.runtime.script("create", Block(go, entered=entered, **held))
+    lose(street, name)
+    street.fall_silent(name, RECREATE)
+    street.look()
+    assert entered.wait(30)
+    return go

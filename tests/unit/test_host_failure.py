@@ -16,6 +16,7 @@ from tests.support.street import (
     MOVABLE,
     RECREATE,
     Street,
+    being_made_anew,
     kill,
     lose,
     placed,
@@ -468,15 +469,8 @@ def _rejected() -> Exception:
 
 
 def test_a_host_that_comes_back_in_the_middle_leaves_it_to_the_other(street: Street) -> None:
-    go, entered = threading.Event(), threading.Event()
     uuid, name = placed(street, **MOVABLE)
-    for other, one in street.hosts.items():
-        if other != name:
-            one.fakes.runtime.script("create", Block(go, entered=entered))
-    lose(street, name)
-    street.fall_silent(name, RECREATE)
-    street.look()
-    assert entered.wait(30)
+    go = being_made_anew(street, name)
     street.begin(name)
     assert street.where(uuid) == [], "removed here, not made there yet"
     go.set()
@@ -505,15 +499,8 @@ def test_a_host_that_comes_back_before_the_place_is_chosen_leaves_it_too(street:
 
 
 def test_a_delete_while_it_is_made_anew_leaves_nothing_anywhere(street: Street) -> None:
-    go, entered = threading.Event(), threading.Event()
     uuid, name = placed(street, **MOVABLE)
-    for other, one in street.hosts.items():
-        if other != name:
-            one.fakes.runtime.script("create", Block(go, entered=entered))
-    lose(street, name)
-    street.fall_silent(name, RECREATE)
-    street.look()
-    assert entered.wait(30)
+    go = being_made_anew(street, name)
     row = street.row(uuid)
     assert row is not None
     street.services.containers.delete(caller(), row, force=True, stop=False)

@@ -11,6 +11,7 @@ from tests.support.street import (
     MOVABLE,
     RECREATE,
     Street,
+    being_made_anew,
     kill,
     look_alone,
     lose,
@@ -71,15 +72,8 @@ def test_a_fenced_host_that_was_removed_empty_comes_back_clean(street: Street) -
 
 
 def test_what_is_being_made_anew_when_its_host_is_removed_goes_on(street: Street) -> None:
-    go, entered = threading.Event(), threading.Event()
     uuid, name = placed(street, **MOVABLE)
-    for other, one in street.hosts.items():
-        if other != name:
-            one.fakes.runtime.script("create", Block(go, entered=entered))
-    lose(street, name)
-    street.fall_silent(name, RECREATE)
-    street.look()
-    assert entered.wait(30)
+    go = being_made_anew(street, name)
     street.services.hosts.remove(name, force=True)
     go.set()
     row = street.settled(uuid)
@@ -126,15 +120,7 @@ def test_what_moved_away_while_its_host_is_removed_is_not_given_up(
 
 def test_what_can_not_be_made_anew_after_its_host_was_removed_says_so(street: Street) -> None:
     uuid, name = placed(street, **MOVABLE)
-    go, entered = threading.Event(), threading.Event()
-    for other, host in street.hosts.items():
-        if other != name:
-            refuses = Block(go, then=Fail(Rejected("too old"), 5), entered=entered)
-            host.fakes.runtime.script("create", refuses)
-    lose(street, name)
-    street.fall_silent(name, RECREATE)
-    street.look()
-    assert entered.wait(30)
+    go = being_made_anew(street, name, then=Fail(Rejected("too old"), 5))
     street.services.hosts.remove(name, force=True)
     go.set()
     row = street.settled(uuid)

@@ -31,6 +31,7 @@ from zun.bus.channel import (
     Wire,
     end_frame,
 )
+from zun.bus.listening import BACKLOG, bound
 from zun.compute.opening import Opened, Opener, status_of
 from zun.compute.relay import Left, Relay
 from zun.drivers import errors
@@ -47,7 +48,6 @@ LOG = logging.getLogger(__name__)
 #: A line for each session's begin and end.
 SESSIONS = logging.getLogger("zun.sessions")
 
-_BACKLOG = 1024
 _OPEN_TIME = 20.0  # seconds for the engine to open a stream
 _LAST_WORD = 5.0  # seconds a client has to take the last frame
 _TICKET_LIMIT = 128
@@ -140,7 +140,7 @@ class Endpoint:
         """Begins to serve. Raises OSError: the address can't be had."""
         host, port = self._settings.host, self._settings.port
         try:
-            self._socket = _bound(host, port)
+            self._socket = bound(host, port)
         except OSError as exc:
             raise OSError(
                 f"byte streams can't be served on {host}:{port} ({exc.strerror}); "
@@ -184,7 +184,7 @@ class Endpoint:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
         tls = self._settings.tls
         server = await asyncio.start_server(
-            self._connected, sock=self._socket, ssl=tls, limit=FRAME_LIMIT, backlog=_BACKLOG,
+            self._connected, sock=self._socket, ssl=tls, limit=FRAME_LIMIT, backlog=BACKLOG,
             ssl_handshake_timeout=OPEN_SECONDS if tls else None,
         )  # fmt: skip
         watching = asyncio.create_task(self._watch())
@@ -359,17 +359,6 @@ class Endpoint:
 def _close_opened(opening: asyncio.Future[Opened]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().stream.sock.close()
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    # Listening from now on: who comes before the loop runs waits instead of being refused.
-    six = ":" in host
-    return socket.create_server(
-        (host, port),
-        family=socket.AF_INET6 if six else socket.AF_INET,
-        backlog=_BACKLOG,
-        dualstack_ipv6=six,
-    )
 
 
 assert FRAME_LIMIT > LINE_LIMIT  # an opening line always fits the reader's buffer

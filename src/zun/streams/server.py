@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from zun.bus import Bus
+from zun.bus.listening import BACKLOG, bound
 from zun.service.later import Later
 from zun.store.database import Database
 from zun.streams.app import RenderError, StreamApp
@@ -26,7 +26,6 @@ LOG = logging.getLogger(__name__)
 #: The queue that is nudged when events were added.
 EVENTS_QUEUE = "@events"
 
-_BACKLOG = 1024
 _QUERY_THREADS = 4
 
 
@@ -65,7 +64,7 @@ class StreamServer:
         port: int,
     ) -> None:
         """Raises OSError: the address can't be had."""
-        self._socket = _bound(host, port)
+        self._socket = bound(host, port)
         self.port: int = self._socket.getsockname()[1]
         self._settings = settings
         self._queries = ThreadPoolExecutor(_QUERY_THREADS, thread_name_prefix="stream-query")
@@ -124,7 +123,7 @@ class StreamServer:
             access_log=False,
             server_header=False,
             limit_concurrency=self._settings.connections,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
         )
         logging.getLogger("uvicorn.error").addFilter(_Quiet())
         await self.hub.begin()
@@ -135,14 +134,3 @@ class StreamServer:
         await self._server.serve(sockets=[self._socket])
         self.hub.end()
         await reader
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    # Listening from now on: who comes before the loop runs waits instead of being refused.
-    six = ":" in host
-    return socket.create_server(
-        (host, port),
-        family=socket.AF_INET6 if six else socket.AF_INET,
-        backlog=_BACKLOG,
-        dualstack_ipv6=six,
-    )
