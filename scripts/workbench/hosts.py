@@ -172,7 +172,9 @@ class Host:
 
     def _cgroup_files(self, name: str) -> Iterable[Path]:
         for top in hierarchies():
-            yield from (top / self.cgroup.lstrip("/")).rglob(name)
+            yield from (
+                f / name for f in folders(top / self.cgroup.lstrip("/")) if (f / name).exists()
+            )
 
     def forget_shims(self) -> None:
         """Remove the sockets that shims which were killed left outside our folder."""
@@ -194,11 +196,16 @@ def hierarchies() -> list[Path]:
     )
 
 
+def folders(top: Path) -> Iterable[Path]:
+    """`top` and all folders below it; none where there is no such folder. Those that go meanwhile are passed over."""
+    # Not `Path.rglob`, which raises where a folder goes between being listed and being read.
+    return (Path(folder) for folder, _, _ in os.walk(top))
+
+
 def remove_cgroups(tag: str) -> None:
     """Remove the control groups of a cluster, whose processes have ended."""
     for top in hierarchies():
-        groups = [top / tag, *(top / tag).rglob("*")] if (top / tag).is_dir() else []
-        for group in sorted((g for g in groups if g.is_dir()), reverse=True):
+        for group in sorted(folders(top / tag), reverse=True):
             with contextlib.suppress(OSError):
                 group.rmdir()
 

@@ -42,7 +42,7 @@ class Blow:
 
 #: Bounds of how long each lasts, in seconds.
 _LASTS = {
-    "kill": (0.0, 8.0), "pause": (2.0, 15.0), "cut": (2.0, 15.0), "fill": (3.0, 10.0),
+    "kill": (0.0, 8.0), "pause": (2.0, 30.0), "cut": (2.0, 15.0), "fill": (3.0, 10.0),
     "off": (5.0, 20.0),
 }  # fmt: skip
 _CALM = (0.2, 4.0)

@@ -193,3 +193,14 @@ def test_clouds_are_copied_and_removed(tmp_path: Path, capsys: pytest.CaptureFix
     YAML().dump({"clouds": {"c": changed, "work": ours}}, source)
     assert clouds.main([str(source), "c", "work", "--remove", "--clouds-yaml", str(target)]) == 0
     assert YAML(typ="safe").load(target)["clouds"] == {"work": theirs}
+
+
+def test_control_groups_that_go_while_they_are_listed_are_no_trouble(tmp_path: Path) -> None:
+    (tmp_path / "goes/below").mkdir(parents=True)
+    listed = iter(module("hosts").folders(tmp_path))
+    assert next(listed) == tmp_path
+    # As an engine does with those of a container that ends.
+    (tmp_path / "goes/below").rmdir()
+    (tmp_path / "goes").rmdir()
+    assert list(listed) == []
+    assert list(module("hosts").folders(tmp_path / "goes")) == []
