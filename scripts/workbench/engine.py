@@ -108,13 +108,13 @@ class Engine:
             raise
         return True
 
-    def pull(self, name: str, seconds: float) -> str | None:
-        """Pull `name`:latest within `seconds`; None when it is there, else why not."""
+    def pull(self, name: str, seconds: float, tag: str = "latest") -> str | None:
+        """Pull `name`:`tag` within `seconds`; None when it is there, else why not."""
         connection = _UnixConnection(self.path, seconds)
         until = time.monotonic() + seconds
         try:
             connection.request(
-                "POST", f"/images/create?{urlencode({'fromImage': name, 'tag': 'latest'})}"
+                "POST", f"/images/create?{urlencode({'fromImage': name, 'tag': tag})}"
             )
             connection.sock.settimeout(seconds)
             answer = connection.getresponse()
@@ -131,7 +131,11 @@ class Engine:
             return str(error)
         finally:
             connection.close()
-        return None if self.has_image(name) else "the engine does not have it after the pull"
+        return (
+            None
+            if self.has_image(f"{name}:{tag}")
+            else "the engine does not have it after the pull"
+        )
 
     def import_image(self, name: str, tar: bytes) -> None:
         """Make a one-layer image `name`:latest of a file tree. Raises Refused, OSError."""

@@ -23,7 +23,7 @@ from zun.drivers.bytestreams import (
     Outcome,
     pack,
 )
-from zun.drivers.docker.hijack import LAST_CHUNK, Chunked, chunk
+from zun.drivers.docker.hijack import LAST_CHUNK, Chunked, Measured, chunk
 from zun.drivers.runtime import CanPause, LogRequest
 from zun.model import names
 from zun.model.session import Why
@@ -259,6 +259,16 @@ def test_files_go_in_and_come_out(lab: Lab, state: str) -> None:
     assert stat.name == "tmp"
 
 
+@pytest.mark.parametrize("size", [0, 1, 512, 513, 5000])
+def test_small_files_come_out_too(lab: Lab, size: int) -> None:
+    # An answer that is as short as these the engine sends by its length, not in chunks.
+    uuid = lab.running()
+    put_files(lab.runtime, uuid, "/tmp", tar_of("small", b"s" * size))
+    data, stat = get_files(lab.runtime, uuid, "/tmp/small")
+    assert files_of(data) == {"small": b"s" * size}
+    assert stat.size == size
+
+
 def test_files_that_are_not_there_or_no_archive(lab: Lab) -> None:
     uuid = lab.running()
     put_files(lab.runtime, uuid, "/tmp", tar_of("file", b"x"))
@@ -292,6 +302,17 @@ def test_frames_are_taken_apart_whatever_pieces_they_come_in(size: int) -> None:
             else:
                 got.append((kind, text))
     assert got == [(STDOUT, b"a" * 10), (STDERR, b"b"), (STDOUT, b"c" * 300), (STDERR, b"d")]
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 1000])
+def test_an_answer_of_known_length_is_whole_at_its_end(size: int) -> None:
+    measured, got = Measured(5), b""
+    for at in range(0, 5, size):
+        assert not measured.whole
+        got += b"".join(text for _, text in measured.decode(b"hello"[at : at + size]))
+    assert (got, measured.whole) == (b"hello", True)
+    assert measured.decode(b"of something else") == ()
+    assert Measured(0).whole
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])

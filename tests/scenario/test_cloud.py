@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from docker import APIClient
-from docker.errors import APIError
-from tests.scenario.conftest import FOREVER, LABEL
+from tests.scenario.conftest import FOREVER
 from tests.support.clients import Clients
-from tests.support.cloud import Cloud
+from tests.support.cloud import Cloud, sweep
 from tests.support.house import eventually
 from tests.support.images import NAME
 from tests.support.parts import ask, parts
@@ -45,19 +44,7 @@ def cloud(
         try:
             yield found
         finally:
-            _sweep(docker_engine, found)
-
-
-def _sweep(engine: APIClient, cloud: Cloud) -> None:
-    with contextlib.suppress(OSError, TypeError, KeyError, IndexError):
-        owner = cloud.ask("GET", "/v1/hosts", role="admin")[1]["hosts"][0]["uuid"]
-        label = {"label": f"{LABEL}host={owner}"}
-        for container in engine.containers(all=True, filters=label):
-            with contextlib.suppress(APIError):
-                engine.remove_container(container["Id"], force=True, v=True)
-        for network in engine.networks(filters=label):
-            with contextlib.suppress(APIError):
-                engine.remove_network(network["Id"])
+            sweep(docker_engine, found)
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,7 @@ def analyze(engine: sa.Engine) -> None:
     """Has a server look at the sizes of the tables."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         for table in sorted(schema.metadata.tables):
-            word = "ANALYZE" if conn.dialect.name == "postgresql" else "ANALYZE TABLE"
+            word = "VACUUM ANALYZE" if conn.dialect.name == "postgresql" else "ANALYZE TABLE"
             conn.exec_driver_sql(f"{word} {table}").close()
 
 

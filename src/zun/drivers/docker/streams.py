@@ -121,15 +121,20 @@ class DockerStreams:
             )  # fmt: skip
         except errors.NotFound as exc:
             raise archives.nowhere(self._engine, name, path, deadline) from exc
-        chunks = hijack.Chunked()
+        try:
+            body = hijack.body_of(answer)
+            begun = body.decode(answer.rest)
+        except BaseException:
+            answer.sock.close()
+            raise
 
         def outcome(_deadline: Deadline) -> Outcome:
-            if not chunks.whole:
+            if not body.whole:
                 raise errors.Unavailable(f"cannot {_READ} to their end: the engine broke off")
             return Outcome(why=Why.EXITED)
 
         return RawStream(
-            sock=answer.sock, outcome=outcome, decode=chunks.decode, begun=chunks.decode(answer.rest),
+            sock=answer.sock, outcome=outcome, decode=body.decode, begun=begun,
             stat=archives.stat_of(answer.headers),
         )  # fmt: skip
 
