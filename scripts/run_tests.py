@@ -18,6 +18,8 @@ from workbench.hosts import missing_tools
 from workbench.packages import CHECKOUT, apt_install, ensure_venv
 
 FAST = ["tests/unit", "tests/api"]
+#: One file after the other on each core. Each process of pytest starts a server of each database for itself.
+SIDE_BY_SIDE = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
 
 #: Commands that tests run, and Debian's packages with them.
 PACKAGES = {
@@ -116,11 +118,17 @@ def checks(args: argparse.Namespace, pytest: list[str]) -> dict[str, list[str]]:
         "mypy": [str(bin_dir / "mypy")],
         "generated docs": [python, "-m", "zun.cmd.generate_docs", "--check"],
     }
-    where = (
-        [directory for directory in FAST if (CHECKOUT / directory).is_dir()] if args.fast else []
-    )
-    tests = {"pytest": [python, "-m", "pytest", *where, *pytest]}
-    return tests if args.no_checks else {**static, **tests}
+    runs = tests(args, [python, "-m", "pytest"], pytest)
+    return runs if args.no_checks else {**static, **runs}
+
+
+def tests(args: argparse.Namespace, command: list[str], given: list[str]) -> dict[str, list[str]]:
+    """Runs of pytest: label -> command. Without arguments for it, those that share nothing run side by side."""
+    if given:
+        return {"pytest": [*command, *(FAST if args.fast else []), *given]}
+    fast = {"fast tests": [*command, *SIDE_BY_SIDE, *FAST]}
+    others = [f"--ignore={directory}" for directory in FAST]
+    return fast if args.fast else {**fast, "other tests": [*command, *others]}
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,17 @@ from tests.support import cluster as clusters
 from tests.support import databases
 from tests.support.cluster import Cluster
 from tests.support.workbench import broker, identity
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command that was run here has written where this test's stderr was, which will be closed."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    for handler in set(root.handlers).difference(before):
+        if type(handler) is logging.StreamHandler:  # those of pytest are its own
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
