@@ -64,7 +64,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     )  # fmt: skip
     parser.add_argument(
         "--chaos", type=float, metavar="MINUTES",
-        help="only tests/chaos, for so long: parts of a cluster fail while clients work (in CI: 1)",
+        help="only tests/chaos, for so long: parts of a cluster fail while clients work (in CI: 2)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="N", help="of the chaos; it says which it took")
     args, rest = parser.parse_known_args(argv)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import random
+import re
+from collections.abc import Sequence
 
 import pytest
 import sqlalchemy as sa
@@ -23,7 +25,10 @@ from zun.model.names import LABEL_UUID, new_uuid
 
 pytestmark = pytest.mark.engine
 
-MINUTES = float(os.environ.get("ZUN_CHAOS_MINUTES") or 1)
+MINUTES = float(os.environ.get("ZUN_CHAOS_MINUTES") or 2)
+#: Lines of a log behind one that is looked for, as a traceback has; and how many are shown in all.
+_AFTER, _MOST = 40, 2000
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SEED = int(os.environ.get("ZUN_CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
 
 
@@ -32,7 +37,8 @@ def test_every_promise_is_kept(cluster: Cluster) -> None:
     site = site_of(cluster)
     report = chaos(site, SEED, 60 * MINUTES)
     print(report)
-    assert report.wrong == [], f"{report}\n{as_text(report.seen)}"
+    told = said_of(cluster, report.wrong)
+    assert report.wrong == [], f"{report}\n{as_text(report.seen)}\n{told}"
     # It was a storm, and something was done in it.
     assert len(report.blows) >= 3
     assert report.accepted >= 5
@@ -46,6 +52,18 @@ def test_every_promise_is_kept(cluster: Cluster) -> None:
     )
     assert found == []
     assert (seen.boxes, seen.claims, seen.engine_networks) == ([], [], [])
+
+
+def said_of(cluster: Cluster, wrong: Sequence[str]) -> str:
+    """What the logs have with the uuids that are complained of; they go with the cluster."""
+    wanted = {found for line in wrong for found in _UUID.findall(line)}
+    found: list[str] = []
+    for log in sorted((cluster.state / "log").glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()
+        for number, line in enumerate(lines):
+            if wanted.intersection(_UUID.findall(line)):
+                found += [f"{log.name}: {text}" for text in lines[number : number + _AFTER]]
+    return "\n".join(found[:_MOST])
 
 
 def test_the_judge_sees_what_is_there(cluster: Cluster) -> None:

@@ -60,13 +60,15 @@ shutil.rmtree(folder, ignore_errors=True)
 class Server:
     """A private server that lives until `close`, or until this process ends, with data nobody will miss."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, **server: Any) -> None:
         self.kind = kind
         # Not below the tests' own folders: the server's user must be able to enter it.
         self._directory = Path(tempfile.mkdtemp(prefix="zun-test-"))
         self._directory.chmod(0o755)
         make = {MARIADB: "MariaDB", POSTGRESQL: "PostgreSQL"}[kind]
-        self.process: Any = getattr(workbench(kind), make)(self._directory / kind, durable=False)
+        self.process: Any = getattr(workbench(kind), make)(
+            self._directory / kind, durable=False, **server
+        )
         self._trouble = workbench("console").Trouble
         self._number = 0
         self._migrated: str | None = None

@@ -26,7 +26,7 @@ from zun.service.caller import Caller
 from zun.service.house import Services
 from zun.service.settings import QuotaSettings, ServiceSettings
 from zun.store import containers, migrate, operations
-from zun.store.database import Database
+from zun.store.database import Database, Pool
 from zun.work.context import WorkSettings
 from zun.work.runner import RunnerSettings
 from zun.work.scheduler import SchedulerSettings
@@ -156,9 +156,15 @@ def quick_settings(**service: Any) -> wiring.Settings:
     )
 
 
-def make(path: Path, fakes: Fakes, settings: wiring.Settings | None = None, **kwargs: Any) -> Rig:
+def make(
+    path: Path,
+    fakes: Fakes,
+    settings: wiring.Settings | None = None,
+    pool: Pool | None = None,
+    **kwargs: Any,
+) -> Rig:
     """A house on the database in `path`, not started."""
-    db = Database(url_in(path))
+    db = Database(url_in(path), pool=pool)
     migrate.upgrade(db)
 
     def drivers(owner: str) -> wiring.Drivers:

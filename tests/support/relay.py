@@ -14,6 +14,7 @@ class Relay:
 
     After `lose_commit()`, the next COMMIT of something written is forwarded, and once the server has answered it
     both ends are closed: it is done, and whoever asked for it does not know.
+    `lead_to(server)` is what a proxy before several servers does when the one it leads to is lost.
     """
 
     def __init__(self, path: Path, server: Path) -> None:
@@ -29,6 +30,11 @@ class Relay:
     def lose_commit(self) -> None:
         """See the class."""
         self._armed.set()
+
+    def lead_to(self, server: Path) -> None:
+        """See the class. What was connected is cut off."""
+        self._server = server
+        _end(*self._open)
 
     def close(self) -> None:
         """Ends all."""
@@ -50,8 +56,13 @@ class Relay:
             except OSError:
                 return
             server = socket.socket(socket.AF_UNIX)
-            server.connect(str(self._server))
             self._open += [client, server]
+            try:
+                server.connect(str(self._server))
+            except OSError:
+                client.close()
+                server.close()
+                continue
             losing = threading.Event()
             threading.Thread(target=self._ask, args=(client, server, losing), daemon=True).start()
             threading.Thread(

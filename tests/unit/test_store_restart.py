@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import falcon.testing
 import pytest
-from tests.support import databases
+from tests.support import databases, galera
 from tests.support.house import PROJECT, Fakes, Rig, caller, eventually, make, running
+from tests.support.relay import Relay
 
 from zun.api.app import build_app
 from zun.api.middleware.noauth import NoAuth
@@ -26,6 +29,7 @@ from zun.model.operation import CLOSED, EventKind
 from zun.service.errors import ServiceError
 from zun.service.queries import ListQuery
 from zun.store import claims, hosts, operations, quotas, schema
+from zun.store.database import LONGEST_WRITE, Patience, Pool
 from zun.store.errors import CommitUnknown, DatabaseError
 
 pytestmark = pytest.mark.databases(*databases.SERVERS)
@@ -95,36 +99,76 @@ def _idle(rig: Rig) -> bool:
         return False
 
 
+def _large(fakes: Fakes) -> FakeRuntime:
+    """An engine with room for all that clients may think of."""
+    inventory = replace(INVENTORY, cpus=10_000, mem_total=10**8, disk_total=10**6)
+    return FakeRuntime(networks=fakes.networks, inventory=inventory)
+
+
+@contextmanager
+def _under_load(rig: Rig) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Clients at work, and what does something to the database that they feel. Afterwards all is compared."""
+    stop = threading.Event()
+    felt: list[str] = []
+    rig.db.watch(Felt(felt))
+    clients = [Client(rig, number, stop) for number in range(CLIENTS)]
+
+    def accepted() -> int:
+        return sum(len(c.accepted) for c in clients)
+
+    def blow(what: Callable[[], None]) -> None:
+        before = accepted()
+        eventually(lambda: accepted() > before + 10, "creates are accepted")
+        seen = len(felt)
+        what()
+        eventually(lambda: len(felt) > seen, "somebody feels it")
+
+    try:
+        yield blow
+    finally:
+        stop.set()
+        for client in clients:
+            client.thread.join(60)
+    eventually(lambda: _idle(rig), "all operations end")
+    _compare(rig, clients)
+    assert rig.house.agent.probe()
+
+
 def test_a_database_that_dies_under_load_loses_and_doubles_nothing(
     folder: Path, fakes: Fakes, kind: str, request: pytest.FixtureRequest
 ) -> None:
     server: databases.Server = request.getfixturevalue("servers").get(kind)
-    fakes.runtime = FakeRuntime(
-        networks=fakes.networks,
-        inventory=replace(INVENTORY, cpus=10_000, mem_total=10**8, disk_total=10**6),
-    )
-    stop = threading.Event()
-    felt: list[str] = []
-    with running(folder, fakes) as rig:
-        rig.db.watch(Felt(felt))
-        clients = [Client(rig, number, stop) for number in range(CLIENTS)]
+    fakes.runtime = _large(fakes)
+    with running(folder, fakes) as rig, _under_load(rig) as blow:
         for _ in range(3):
-            before = sum(len(c.accepted) for c in clients)
-            eventually(
-                lambda before=before: sum(len(c.accepted) for c in clients) > before + 10,
-                "creates are accepted",
-            )
-            server.kill()
-            seen = len(felt)
-            eventually(lambda seen=seen: len(felt) > seen, "somebody feels it")
+            blow(server.kill)
             server.start()
-        stop.set()
-        for client in clients:
-            client.thread.join(60)
-        eventually(lambda: _idle(rig), "all operations end")
-        _compare(rig, clients)
-        assert rig.house.agent.probe()
     assert rig.db.engine.pool.checkedout() == 0, "no connection was forgotten"
+
+
+def test_a_galera_node_that_dies_under_load_is_followed_by_another(
+    tmp_path: Path, fakes: Fakes
+) -> None:
+    """As docs/how-to/databases.md says: one node is written to, through a proxy that fails over to the next."""
+    fakes.runtime = _large(fakes)
+    with galera.nodes() as nodes:
+        _, query = (url := nodes[0].empty()).split("?")
+        assert query == f"unix_socket={nodes[0].process.socket}"
+        proxy = tmp_path / "proxy"
+        databases.put_elsewhere(tmp_path, url.replace(query, f"unix_socket={proxy}"))
+        with (
+            Relay(proxy, nodes[0].process.socket) as relay,
+            running(tmp_path, fakes, pool=Pool(sync_wait=7)) as rig,
+        ):
+
+            def fail_over() -> None:
+                nodes[0].kill()
+                relay.lead_to(nodes[1].process.socket)
+
+            with _under_load(rig) as blow:
+                blow(fail_over)
+                blow(lambda: relay.lead_to(nodes[2].process.socket))
+            rig.db.close()
 
 
 def _compare(rig: Rig, clients: list[Client]) -> None:
@@ -194,3 +238,40 @@ def test_users_are_told_that_the_records_are_away(
     listed = _ask(app, "GET", "/v1/containers").json["containers"]
     assert [row["name"] for row in listed] == ["one"]
     rig.db.close()
+
+
+def test_users_are_told_that_the_records_hang(
+    folder: Path, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is stopped for longer than a write may take and then goes on: a 503, and nothing was accepted."""
+    rig = make(folder, fakes)
+    app = build_app(rig.house.services, ApiSettings(), NoAuth)
+    monkeypatch.setattr(rig.db, "_longest_write", 0.0)
+    monkeypatch.setattr(rig.db, "_patience", Patience(seconds=0.0))
+    answer = _ask(app, "POST", "/v1/containers", {"image": "busybox"})
+    assert answer.status_code == 503
+    assert "nothing was accepted" in answer.json["errors"][0]["title"]
+    monkeypatch.undo()
+    assert _ask(app, "GET", "/v1/containers").json["containers"] == []
+    rig.db.close()
+
+
+def test_an_operation_whose_record_hangs_goes_on(folder: Path, fakes: Fakes) -> None:
+    """What a step did is there, and could not be written down in time: the step is done again, and nothing fails."""
+    hung: list[str] = []
+
+    def hang(name: str) -> None:
+        if name.startswith("effect:create:") and not hung:
+            rig.db._longest_write, rig.db._patience = 0.0, Patience(seconds=0.0)
+            hung.append(name)
+        elif name.startswith("before:create:"):
+            rig.db._longest_write, rig.db._patience = LONGEST_WRITE, Patience()
+
+    with running(folder, fakes, checkpoint=hang) as rig:
+        one = rig.settled(rig.create(Draft(image="busybox", run=True)).uuid)
+        assert one is not None and one.status == "Running", one and one.status_reason
+        _, _, step = hung[0].split(":")
+        with rig.db.read() as conn:
+            [create] = operations.of_container(conn, one.uuid)
+            told = [e.kind for e in operations.events_of(conn, create.uuid) if e.step == step]
+        assert told.count(EventKind.STEP_DONE) == 1

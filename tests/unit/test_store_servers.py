@@ -42,8 +42,8 @@ from zun.store import (
     schema,
     tickets,
 )
-from zun.store.database import Database, Patience, Pool, TooSlow
-from zun.store.errors import CommitUnknown, Contended, Unavailable
+from zun.store.database import Database, Patience, Pool
+from zun.store.errors import CommitUnknown, Contended, TooSlow, Unavailable
 from zun.streams.hub import Hub, Interest
 from zun.streams.metrics import StreamMetrics
 from zun.work.clock import utcnow

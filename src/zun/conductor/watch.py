@@ -34,6 +34,7 @@ from zun.model.operation import (
 from zun.service.errors import ServiceError
 from zun.service.intents import Asker, Intents
 from zun.store import capsules, claims, containers, hosts, left_behind, operations, standing
+from zun.store.errors import DatabaseError
 from zun.store.standing import Silent
 from zun.work import kinds
 from zun.work.context import Env
@@ -104,6 +105,8 @@ class HostWatch:
         while not self._stopping.wait(self._settings.round):
             try:
                 self.look()
+            except DatabaseError as exc:
+                LOG.warning("a look at the hosts is put off: %s", exc)
             except Exception:
                 LOG.exception("a look at the hosts failed")
 

@@ -68,7 +68,7 @@ OPTS: list[cfg.Opt] = [
         "mysql_wsrep_sync_wait",
         min=0,
         max=15,
-        help="MariaDB with Galera, of which several nodes are used at once: wsrep_sync_wait of each connection, so "
-        "that what one node was told is seen on the others (7 = by reads and writes). Unset = as the server has it.",
+        help="MariaDB with Galera, behind a proxy that fails over: wsrep_sync_wait of each connection, so that all "
+        "that the node before had answered is seen on the next (7 = by reads and writes). Unset = as the server has it.",
     ),
 ]

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import PoolResetState
 
 from zun.store import errors
-from zun.store.errors import CommitUnknown, Contended, Unavailable
+from zun.store.errors import CommitUnknown, Contended, TooSlow, Unavailable
 
 LOG = logging.getLogger(__name__)
 
@@ -51,10 +51,6 @@ _POSTGRESQL_SESSION = (
     f"SET lock_timeout = '{LONGEST_WRITE:.0f}s'; SET idle_in_transaction_session_timeout = '60s'; "
     "SET TIME ZONE 'UTC'"
 )
-
-
-class TooSlow(Exception):
-    """A write transaction took longer than any may, and was rolled back."""
 
 
 class Watcher(Protocol):

@@ -18,6 +18,10 @@ class Unavailable(DatabaseError):
     """The database can't be reached, or the connection broke before the end: nothing was written."""
 
 
+class TooSlow(Unavailable):
+    """A write transaction took longer than any may, as on a server that hangs, and was rolled back."""
+
+
 class Contended(DatabaseError):
     """Two transactions stood in each other's way and this one was taken back: nothing was written.
 

@@ -24,11 +24,11 @@ class DatabaseMetrics:
         )  # fmt: skip
         self._again = Counter(
             "zun_database_tries_again",
-            "Write transactions begun anew, by why: Contended (a deadlock, a conflict), Unavailable, CommitUnknown.",
+            "Write transactions begun anew: Contended (a deadlock, a conflict), Unavailable, TooSlow, CommitUnknown.",
             ["why"], registry=registry,
         )  # fmt: skip
         self._most = 0.0
-        for why in ("Contended", "Unavailable", "CommitUnknown"):
+        for why in ("Contended", "Unavailable", "TooSlow", "CommitUnknown"):
             self._again.labels(why)
 
     def wrote(self, seconds: float) -> None:
