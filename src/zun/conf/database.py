@@ -69,6 +69,6 @@ OPTS: list[cfg.Opt] = [
         min=0,
         max=15,
         help="MariaDB with Galera, behind a proxy that fails over: wsrep_sync_wait of each connection, so that all "
-        "that the node before had answered is seen on the next (7 = by reads and writes). Unset = as the server has it.",
+        "that the one before had answered is seen on the next (7: by reads and writes). Unset: as the server has it.",
     ),
 ]
