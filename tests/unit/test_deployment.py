@@ -5,6 +5,8 @@ from __future__ import annotations
 import configparser
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -46,6 +48,32 @@ def test_the_images_are_those_of_the_processes() -> None:
     for source in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
         for name in source.split():
             assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["zun-nonsense"], "no such process: zun-nonsense; there are zun-db-manage, zun-api"),
+        (["--prefix", "Not/Lower/"], "--prefix must be lower case"),
+        (["--tag", "two words"], "--tag must be"),
+    ],
+)
+def test_build_images_says_what_is_wrong_before_it_does_anything(
+    words: list[str], said: str
+) -> None:
+    command = [sys.executable, str(ROOT / "scripts/build_images.py"), *words]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+
+
+def test_an_engine_is_sent_what_images_are_built_of_and_nothing_else() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] != "#"]
+    assert lines[0] == "*"
+    sent = {line[1:] for line in lines if line.startswith("!")}
+    text = (ROOT / "Containerfile").read_text()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    assert {name.split("/")[0] for names in copied for name in names.split()} == sent
 
 
 def test_settings_of_wsgi_servers_name_the_application() -> None:
