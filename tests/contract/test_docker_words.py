@@ -78,6 +78,10 @@ def test_why_it_did_not_start(text: str, expected: str) -> None:
     assert why(text) == expected
 
 
+#: Seen of Docker 20.10 that was killed when containerd had made the folder of a task and no task.
+BUNDLE = "failed to start shim: mkdir (path): file exists: unknown"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "text", "kind"),
     [
@@ -92,6 +96,8 @@ def test_why_it_did_not_start(text: str, expected: str) -> None:
         (errors.Unavailable("x"), 0, "", errors.Unavailable),
         (errors.Unavailable("cannot start: id already in use"), 0, "id already in use", Stale),
         (errors.Unavailable("x"), 0, "id already in use", errors.Unavailable),
+        (errors.Unavailable("cannot start: " + BUNDLE), 0, BUNDLE, Stale),
+        (errors.Unavailable("x"), 0, BUNDLE, errors.Unavailable),
     ],
 )
 def test_failed_starts_are_sorted(

@@ -16,8 +16,9 @@ from zun.drivers.docker.client import clean
 
 #: An engine that was killed in the middle of a start does not know that the container runs, and can't start it again.
 _LOST = re.compile(r"\btask \w+: already exists")
-#: It has not got rid of what an earlier life of the container left with containerd, though it has just tried again.
-_STALE = re.compile(r"\bid already in use")
+#: It has not got rid of what an earlier life of the container left with containerd, though it has just tried again: a
+#: task, or the folder of one that was only begun.
+_STALE = re.compile(r"\bid already in use|failed to start shim: mkdir .*: file exists")
 _REBUILD = (
     "cannot start the container: the container engine lost track of it in a crash; rebuild it"
 )
