@@ -51,7 +51,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="of Debian, for a base made here (default: %(default)s)",
     )  # fmt: skip
     args = parser.parse_args(argv)
-    if unknown := images.unknown(args.targets):
+    if unknown := sorted(set(args.targets) - set(known)):
         parser.error(f"no such process: {', '.join(unknown)}; there are {', '.join(known)}")
     if args.prefix and not _PREFIX.fullmatch(args.prefix):
         parser.error("--prefix must be lower case, as in registry.example.com/zun/")

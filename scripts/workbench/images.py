@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from workbench.console import Step, Trouble, run
@@ -96,8 +95,3 @@ def build(step: Step, target: str, base: str, name: str) -> None:
         way_out="check that the build reaches Debian's mirrors and pip's index (https_proxy, PIP_INDEX_URL)",
     )  # fmt: skip
     step.done(f"built {name}")
-
-
-def unknown(wanted: Iterable[str]) -> list[str]:
-    """Of the names of targets, those the Containerfile does not have."""
-    return sorted(set(wanted) - set(targets()))

@@ -12,7 +12,6 @@ import pytest
 from docker import APIClient
 from tests.support.cloud import Cloud, sweep
 from tests.support.databases import MARIADB, Servers
-from tests.support.house import eventually
 from tests.support.images import NAME
 from tests.support.parts import Part, Parts
 from tests.support.service import free_port
@@ -104,11 +103,7 @@ def cloud(run: Run, docker_engine: APIClient, keystone: Any, rabbitmq: Any) -> I
             found.compute = run.part(name, *shared, DEFAULT={"state_path": agent})
         else:
             run.part(name)
-    for part in run.parts.made:
-        part.start(wait=False)
-    for part in run.parts.made:
-        eventually(lambda part=part: part.dead or part.healthy, f"{part.command} is healthy")  # type: ignore[misc]
-        assert not part.dead, part.said
+    run.parts.start()
     yield found
     sweep(docker_engine, found)
 

@@ -35,11 +35,7 @@ def cloud(
             found.conductors.append(made.part("zun-conductor", f"conductor-{number}"))
         found.compute = made.part("zun-compute", DEFAULT={"state_path": folder / "agent"})
         found.streams = made.part("zun-streams")
-        for part in made.made:
-            part.start(wait=False)
-        for part in made.made:
-            eventually(lambda part=part: part.dead or part.healthy, f"{part.command} is healthy")  # type: ignore[misc]
-            assert not part.dead, part.said
+        made.start()
         keystone.endpoint("zun", "container", f"{found.apis[0].url}/v1")
         try:
             yield found

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.support.workbench import module
 
 from zun.cmd import arguments
 
@@ -39,7 +40,7 @@ def test_there_is_a_unit_for_each_process() -> None:
 
 def test_the_images_are_those_of_the_processes() -> None:
     text = (ROOT / "Containerfile").read_text()
-    targets = set(re.findall(r"^FROM base AS (\S+)$", text, re.MULTILINE))
+    targets = set(module("images").targets())
     assert (
         {"zun-api", "zun-conductor", "zun-compute", "zun-streams", "zun-db-manage"}
         <= targets
