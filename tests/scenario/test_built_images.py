@@ -13,7 +13,7 @@ from docker import APIClient
 from tests.support.cloud import Cloud, sweep
 from tests.support.databases import MARIADB, Servers
 from tests.support.images import NAME
-from tests.support.parts import Part, Parts
+from tests.support.parts import Part, Parts, together
 from tests.support.service import free_port
 from tests.support.workbench import module
 
@@ -103,7 +103,7 @@ def cloud(run: Run, docker_engine: APIClient, keystone: Any, rabbitmq: Any) -> I
             found.compute = run.part(name, *shared, DEFAULT={"state_path": agent})
         else:
             run.part(name)
-    run.parts.start()
+    together(*run.parts.made)
     yield found
     sweep(docker_engine, found)
 

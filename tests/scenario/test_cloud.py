@@ -14,7 +14,7 @@ from tests.support.clients import Clients
 from tests.support.cloud import Cloud, sweep
 from tests.support.house import eventually
 from tests.support.images import NAME
-from tests.support.parts import ask, parts
+from tests.support.parts import ask, parts, together
 
 from zun.store import processes
 from zun.store.database import Database
@@ -35,7 +35,7 @@ def cloud(
             found.conductors.append(made.part("zun-conductor", f"conductor-{number}"))
         found.compute = made.part("zun-compute", DEFAULT={"state_path": folder / "agent"})
         found.streams = made.part("zun-streams")
-        made.start()
+        together(*made.made)
         keystone.endpoint("zun", "container", f"{found.apis[0].url}/v1")
         try:
             yield found

@@ -155,19 +155,20 @@ class Parts:
         self.made.append(made)
         return made
 
-    def start(self) -> None:
-        """Starts all at once; returns when each is healthy."""
-        for part in self.made:
-            part.start(wait=False)
-        for part in self.made:
-            eventually(lambda part=part: part.dead or part.healthy, f"{part.command} is healthy")  # type: ignore[misc]
-            assert not part.dead, part.said
-
     def destroy(self) -> None:
         """Ends all that still runs."""
         for part in self.made:
             if not part.dead:
                 part.kill()
+
+
+def together(*processes: Part) -> None:
+    """Starts all of them at once; returns when each is healthy."""
+    for part in processes:
+        part.start(wait=False)
+    for part in processes:
+        eventually(lambda p=part: p.dead or p.healthy, f"it becomes healthy; see {part.log}")  # type: ignore[misc]
+        assert not part.dead, part.said
 
 
 @contextmanager

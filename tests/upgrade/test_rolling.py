@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 from tests.support import databases, releases
 from tests.support.engine import PrivateEngine
-from tests.support.house import eventually
 from tests.support.images import NAME
-from tests.support.parts import TODAY, Part, parts
+from tests.support.parts import TODAY, parts, together
 from tests.support.releases import Release
 from tests.upgrade.rolling import Host, Rolling
 
@@ -81,15 +80,6 @@ def rolling(
             yield found
         finally:
             found.close()
-
-
-def together(*processes: Part) -> None:
-    """Starts all of them at once."""
-    for part in processes:
-        part.start(wait=False)
-    for part in processes:
-        eventually(lambda p=part: p.dead or p.healthy, f"it becomes healthy; see {part.log}")  # type: ignore[misc]
-        assert not part.dead, part.said
 
 
 def test_both_are_what_they_are_taken_for(yesterday: Release) -> None:
