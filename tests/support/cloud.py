@@ -52,10 +52,12 @@ class Cloud:
         return str(answer["uuid"])
 
     def until(self, uuid: str, status: str) -> Mapping[str, Any]:
-        """The container once it has the status."""
+        """The container once it has the status; fails at once if it is in Error instead, with the reason."""
 
         def has() -> Any:
             shown = self.ask("GET", f"/v1/containers/{uuid}")[1]
+            wrong = shown.get("status") == "Error" != status
+            assert not wrong, f"{uuid} should become {status}: {shown.get('status_reason')}"
             return shown if shown.get("status") == status and not shown["task_state"] else None
 
         found: Mapping[str, Any] = eventually(has, f"{uuid} becomes {status}")

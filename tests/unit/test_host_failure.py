@@ -6,10 +6,11 @@ Time is the test's own: the clock of all processes is one that it sets, as the d
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
-from tests.support.house import caller, eventually
+from tests.support.house import PATIENCE, caller, eventually
 from tests.support.street import (
     FENCE,
     LEASE,
@@ -114,6 +115,58 @@ def test_an_agent_that_was_only_cut_off_goes_on_where_it_was(street: Street) -> 
     assert street.until(uuid, "Running").host == name
     assert (agent.epoch, street.host(name).lost_at) == (epoch, None)
     assert street.hosts[name].fakes.runtime.called("create", uuid) == 1
+
+
+def test_an_agent_that_takes_its_time_to_end_beats_until_it_has(street: Street) -> None:
+    """Else its host would be down, and what runs there Unknown, while it does as it was told."""
+    uuid, name = placed(street)
+    street.end(name)
+    agent = street.begin(name, heartbeat=0.05)
+    go, entered = threading.Event(), threading.Event()
+    street.hosts[name].fakes.runtime.script("stop", Block(go, entered=entered))
+    row = street.row(uuid)
+    assert row is not None
+    street.services.containers.act(caller(), row, Action.STOP)
+    assert entered.wait(PATIENCE)
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(agent.stop, PATIENCE)
+        assert eventually(agent._ending.is_set)
+        for _ in range(2):  # longer than a lease, in all
+            street.clock.pass_(LEASE - 1)
+            due = street.clock()
+            eventually(lambda due=due: street.host(name).last_seen_up >= due, "it beats")  # type: ignore[misc]
+            street.look()
+        assert not ended.done()
+        assert street.host(name).lost_at is None
+        go.set()
+        assert ended.result(PATIENCE)
+
+
+def test_the_last_thing_of_an_agent_that_ends_is_a_beat(street: Street) -> None:
+    """So that it has all of its lease to be started again."""
+    _, name = placed(street)
+    street.clock.pass_(LEASE - 1)
+    due = street.clock()
+    street.end(name)
+    seen = street.host(name).last_seen_up
+    assert seen is not None and seen >= due
+    street.clock.pass_(LEASE - 1)
+    street.look()
+    assert street.host(name).lost_at is None
+
+
+def test_an_agent_that_ends_takes_nothing_up_again(street: Street) -> None:
+    _, name = placed(street)
+    agent = street.hosts[name].agent
+    assert agent is not None
+    street.fall_silent(name, LEASE + 1)
+    street.look()
+    street.end(name)
+    assert street.host(name).lost_at is not None
+    agent._beat_once()
+    assert street.host(name).lost_at is not None
+    street.begin(name)
+    assert street.host(name).lost_at is None
 
 
 def test_a_host_whose_engine_is_dead_is_down_but_not_given_up(street: Street) -> None:

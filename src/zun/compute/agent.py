@@ -130,7 +130,8 @@ class Agent:
             self._timekeeper.wake,
         )  # fmt: skip
         endpoint.doubt = self.observer.look_at
-        self._stopping = threading.Event()
+        self._ending = threading.Event()  # nothing new is begun; steps in flight may end
+        self._stopping = threading.Event()  # of the heart, when all else has ended
         self._runner: Runner | None = None
         self._heart = threading.Thread(target=self._beat, name="heartbeat")
         self._admitted = False
@@ -156,19 +157,24 @@ class Agent:
         self._heart.start()
 
     def stop(self, seconds: float) -> bool:
-        """Ends within `seconds` and a little more, whatever hangs; whether all steps in flight had ended by then."""
+        """Ends within `seconds` and a little more, whatever hangs; whether all steps in flight had ended by then.
+
+        The heart beats until all else has ended, and once more: a host whose agent takes its time to end, and is
+        started again, is not down in between.
+        """
         until = time.monotonic() + seconds
 
         def left(most: float) -> float:
             return max(min(most, until - time.monotonic()), _LEAST)
 
-        self._stopping.set()
+        self._ending.set()
         self._endpoint.stop(left(_STREAMS_END))
         self._timekeeper.stop(left(_THREADS_END))
         ended = self._runner.stop(left(seconds)) if self._runner else True
         self.observer.stop(left(_THREADS_END))
         self._watchdog.stop(left(_THREADS_END))
         self.checkup.stop()
+        self._stopping.set()
         if self._heart.ident is not None:
             self._heart.join(left(_THREADS_END))
         return ended
@@ -219,6 +225,8 @@ class Agent:
 
     def _admit(self) -> bool:
         """Begins to work if the host may, after it has cleaned up if it must; whether it works."""
+        if self._ending.is_set():
+            return False  # its next life is
         host = self._means.host
         with self._env.db.read() as conn:
             now = standing.of(conn, host)
@@ -292,7 +300,9 @@ class Agent:
     # ---- the heart
 
     def _beat(self) -> None:
-        while not self._stopping.wait(self._settings.heartbeat):
+        last = False
+        while not last:
+            last = self._stopping.wait(self._settings.heartbeat)
             try:
                 self._beat_once()
             except DatabaseError as exc:
@@ -341,6 +351,8 @@ class Agent:
 
     def _reconsider(self, *, alive: bool) -> bool:
         """Something happened to this host's records; whether it is in touch and may go on as it did."""
+        if self._ending.is_set():
+            return False  # its next life sees to it
         host = self._means.host
         with self._env.db.read() as conn:
             now = standing.of(conn, host)
