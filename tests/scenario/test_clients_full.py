@@ -185,7 +185,7 @@ def _bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     ensure_busybox(engine)
     options = {
         "api": {"auth_strategy": "noauth"},
-        "compute": {"heartbeat_interval": 1},
+        "compute": {"heartbeat_interval": 5},
         "quota": {"driver": "DbQuotaDriver", "containers": 40, "cpu": 200},
         "docker_network": {"subnet_pool": "10.203.0.0/16"},
     }

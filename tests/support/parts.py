@@ -109,7 +109,7 @@ class Parts:
             "database": {"connection": f"sqlite:///{self.folder / 'zun.sqlite'}"},
             "streams": {"port": self.streams_port},
             "quota": {"driver": "NoopQuotaDriver"},
-            "compute": {"poll_interval": 1, "leftover_grace": 0, "heartbeat_interval": 1},
+            "compute": {"poll_interval": 1, "leftover_grace": 0, "heartbeat_interval": 5},
             "docker_network": {"subnet_pool": "10.203.0.0/16"},
         }  # fmt: skip
         for given in (self.options, own):
