@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from zun.model.capsule import SORT_KEYS, Capsule
 from zun.model.lifecycle import Action, Status
 from zun.store import keyset
-from zun.store.rows import columns_of, hold_row, names_of, values_of
+from zun.store.rows import columns_of, hold_row, names_of, slices, values_of
 from zun.store.schema import capsules, operations
 
 _COLUMNS = columns_of(capsules, Capsule)
@@ -130,10 +130,8 @@ def elsewhere(
     other = capsules.c.host != host
     if nowhere:
         other = sa.or_(other, capsules.c.host.is_(None))
-    for start in range(0, len(uuids), 500):
-        query = sa.select(capsules.c.uuid).where(
-            capsules.c.uuid.in_(uuids[start : start + 500]), other
-        )
+    for part in slices(uuids):
+        query = sa.select(capsules.c.uuid).where(capsules.c.uuid.in_(part), other)
         found |= set(conn.execute(query).scalars())
     return found
 
@@ -141,8 +139,7 @@ def elsewhere(
 def known(conn: Connection, uuids: Sequence[str]) -> set[str]:
     """Those of `uuids` that are a capsule's (asked in slices, so any number may be given)."""
     found: set[str] = set()
-    for start in range(0, len(uuids), 500):
-        part = uuids[start : start + 500]
+    for part in slices(uuids):
         query = sa.select(capsules.c.uuid).where(capsules.c.uuid.in_(part))
         found |= {row[0] for row in conn.execute(query)}
     return found

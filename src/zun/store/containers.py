@@ -15,7 +15,7 @@ from zun.model.container import SORT_KEYS, Container, Listed
 from zun.model.lifecycle import IN_TRANSIT, TRANSITIONS, Action, Status
 from zun.model.operation import host_queue
 from zun.store import keyset, labels
-from zun.store.rows import columns_of, hold_row, names_of, values_of
+from zun.store.rows import columns_of, hold_row, names_of, slices, values_of
 from zun.store.schema import Json, JsonAsIs, TimeAsShown, Words, containers, operations
 
 _COLUMNS = columns_of(containers, Container)
@@ -291,8 +291,7 @@ def on_host(conn: Connection, host: str) -> Sequence[Container]:
 def members_of(conn: Connection, capsule_uuids: Sequence[str]) -> dict[str, list[Container]]:
     """The members of capsules by the capsule's uuid, in the order in which they start."""
     members: dict[str, list[Container]] = {uuid: [] for uuid in capsule_uuids}
-    for start in range(0, len(capsule_uuids), 500):
-        part = capsule_uuids[start : start + 500]
+    for part in slices(capsule_uuids):
         query = _SELECT.where(containers.c.capsule_uuid.in_(part))
         for row in conn.execute(query.order_by(containers.c.capsule_order)):
             member = _value(row)
@@ -316,8 +315,7 @@ def limited(conn: Connection, host: str) -> Sequence[tuple[str, datetime, int]]:
 def missing(conn: Connection, uuids: Sequence[str]) -> set[str]:
     """Those of `uuids` that have no row (asked in slices, so any number may be given)."""
     unknown = set(uuids)
-    for start in range(0, len(uuids), 500):
-        part = uuids[start : start + 500]
+    for part in slices(uuids):
         query = sa.select(containers.c.uuid).where(containers.c.uuid.in_(part))
         unknown -= {row[0] for row in conn.execute(query)}
     return unknown
@@ -389,12 +387,12 @@ def elsewhere(
     other = containers.c.host != host
     if nowhere:
         other = sa.or_(other, containers.c.host.is_(None))
-    for start in range(0, len(uuids), 500):
+    for part in slices(uuids):
         query = (
             sa.select(containers.c.uuid)
             .select_from(containers.outerjoin(operations, _OPEN))
             .where(
-                containers.c.uuid.in_(uuids[start : start + 500]),
+                containers.c.uuid.in_(part),
                 sa.or_(other, leaving),
             )
         )

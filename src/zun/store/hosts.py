@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from zun.model.host import SORT_KEYS, Host, Inventory, Life, Mode, NumaCell, Service
 from zun.model.session import StreamPlace
 from zun.store import keyset
-from zun.store.rows import columns_of
+from zun.store.rows import columns_of, slices
 from zun.store.schema import host_images, hosts, images, services
 
 #: The only kind of service that has rows (contract 8, Services).
@@ -225,8 +225,7 @@ def revisions(conn: Connection) -> Sequence[tuple[int, int]]:
 def by_ids(conn: Connection, idents: Sequence[int]) -> list[Host]:
     """The hosts with these ids (asked in slices, so any number may be given)."""
     found: list[Host] = []
-    for start in range(0, len(idents), 500):
-        part = idents[start : start + 500]
+    for part in slices(idents):
         found += [_host(row) for row in conn.execute(_SELECT.where(hosts.c.id.in_(part))).all()]
     return found
 
@@ -240,10 +239,10 @@ def beat_counts(conn: Connection) -> dict[str, int]:
 def signs_of_life(conn: Connection, hostnames: Sequence[str]) -> dict[str, Life]:
     """What the last beats of these hosts told (asked in slices, so any number may be given)."""
     found: dict[str, Life] = {}
-    for start in range(0, len(hostnames), 500):
+    for part in slices(hostnames):
         query = sa.select(
             services.c.host, services.c.last_seen_up, services.c.lease_until, services.c.io_load
-        ).where(services.c.binary == BINARY, services.c.host.in_(hostnames[start : start + 500]))
+        ).where(services.c.binary == BINARY, services.c.host.in_(part))
         found |= {host: Life(*life) for host, *life in conn.execute(query).all()}
     return found
 

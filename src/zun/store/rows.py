@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -13,6 +13,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 _MARIADB_DUPLICATE = 1062
+
+#: How many values one statement is asked about: databases bound its parameters (SQLite at 999 in older builds).
+_AT_ONCE = 500
+
+_T = TypeVar("_T")
 
 
 def columns_of(table: sa.Table, value: type[Any]) -> list[sa.Column[Any]]:
@@ -31,6 +36,12 @@ def values_of(table: sa.Table, value: Any, *, but: frozenset[str] = frozenset())
     """A dict to insert: the fields of `value` that are columns of `table`, except `but`."""
     names = {c.name for c in table.columns} - but
     return {f.name: getattr(value, f.name) for f in fields(value) if f.name in names}
+
+
+def slices(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """`values` in parts, each few enough to be asked about in one statement; nothing where there are none."""
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]
 
 
 def hold_row(conn: Connection, table: sa.Table, uuid: str) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from zun.model.placement import ALONE, NO_TIES, GroupPolicy, Neighbours, Tie, Ties
-from zun.store.rows import put
+from zun.store.rows import put, slices
 from zun.store.schema import containers, placement_groups, placement_ties
 
 _OF_ME = sa.select(placement_ties.c.container_uuid, placement_ties.c.kind).where(
@@ -144,9 +144,9 @@ def _hosts(conn: Connection, uuids: Iterable[str]) -> list[str]:
     """Where they are, once for each; who has no place yet is absent."""
     wanted = list(uuids)
     found: list[str] = []
-    for start in range(0, len(wanted), 500):
+    for part in slices(wanted):
         query = sa.select(containers.c.host).where(
-            containers.c.uuid.in_(wanted[start : start + 500]), containers.c.host.is_not(None)
+            containers.c.uuid.in_(part), containers.c.host.is_not(None)
         )
         found += conn.execute(query).scalars()
     return found
