@@ -18,7 +18,7 @@ import docker
 import pytest
 from tests.support.clients import Clients, Ended, Identity
 from tests.support.house import eventually
-from tests.support.images import NAME, ensure_busybox
+from tests.support.images import FOREVER, NAME, ensure_busybox
 from tests.support.registry import Registry
 from tests.support.service import Service
 
@@ -148,7 +148,7 @@ class Bench:
     def start(self, *words: str) -> tuple[str, str]:
         """Name and uuid of a container that runs, through the client."""
         name = f"box-{new_uuid()[:8]}"
-        command = words or ("sleep", "100000")
+        command = words or FOREVER
         self.out("run", "--name", name, "--cpu", "0.1", "--memory", "32", IMAGE, *command)
         uuid = self.wire("GET", f"containers/{name}")["uuid"]
         self.service.until(uuid, "Running", "Stopped")
@@ -227,9 +227,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 def test_create_list_show_start_and_delete(bench: Bench) -> None:
     name = f"box-{new_uuid()[:8]}"
-    printed = bench.out(
-        "create", "--name", name, "--cpu", "0.1", "--memory", "32", IMAGE, "sleep", "100000"
-    )
+    printed = bench.out("create", "--name", name, "--cpu", "0.1", "--memory", "32", IMAGE, *FOREVER)
     assert name in printed
     uuid = bench.wire("GET", f"containers/{name}")["uuid"]
     bench.service.until(uuid, "Created")
@@ -275,7 +273,7 @@ def test_the_life_of_a_container_and_its_records(bench: Bench) -> None:
 
 
 def test_logs_and_exec(bench: Bench) -> None:
-    name, uuid = bench.start("sh", "-c", "echo hello; exec sleep 100000")
+    name, uuid = bench.start("sh", "-c", f"echo hello; {FOREVER[2]}")
     eventually(lambda: "hello" in bench.out("logs", name))
     assert "42" in bench.out("exec", name, "sh", "-c", "echo $((6*7))")
     bench.remove(name, uuid)
