@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.support.databases import url_in
 
@@ -83,33 +83,19 @@ def eventually(what: Callable[[], Any], why: str = "", patience: float = PATIENC
         pause.wait(0.01)
 
 
-@dataclass
-class Rig:
-    """A running house with its fakes."""
+class Records:
+    """What a test asks of the records of containers, in whatever has a database."""
 
-    house: wiring.House
-    fakes: Fakes
+    if TYPE_CHECKING:
 
-    @property
-    def db(self) -> Database:
-        """The database."""
-        return self.house.db
-
-    @property
-    def services(self) -> Services:
-        """The use cases."""
-        return self.house.services
+        @property
+        def db(self) -> Database:
+            """The database."""
 
     def row(self, uuid: str) -> Container | None:
         """The container's row."""
         with self.db.read() as conn:
             return containers.get(conn, uuid)
-
-    def create(self, draft: Draft | None = None, who: Caller | None = None) -> Container:
-        """Accepts a container, by default a running busybox."""
-        return self.house.services.containers.create(
-            who or caller(), draft or Draft(image="busybox", run=True)
-        )
 
     def settled(self, uuid: str) -> Container | None:
         """The row once no operation is open; None if it is gone."""
@@ -131,6 +117,30 @@ class Rig:
 
         answer: Container = eventually(has, f"{uuid} becomes {status}, is {self.row(uuid)}")
         return answer
+
+
+@dataclass
+class Rig(Records):
+    """A running house with its fakes."""
+
+    house: wiring.House
+    fakes: Fakes
+
+    @property
+    def db(self) -> Database:
+        """The database."""
+        return self.house.db
+
+    @property
+    def services(self) -> Services:
+        """The use cases."""
+        return self.house.services
+
+    def create(self, draft: Draft | None = None, who: Caller | None = None) -> Container:
+        """Accepts a container, by default a running busybox."""
+        return self.house.services.containers.create(
+            who or caller(), draft or Draft(image="busybox", run=True)
+        )
 
 
 def quick_settings(**service: Any) -> wiring.Settings:

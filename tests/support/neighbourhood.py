@@ -10,18 +10,18 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from tests.support import databases
-from tests.support.house import KEY, PATIENCE, Fakes, caller, eventually, quick_settings
+from tests.support.house import KEY, PATIENCE, Fakes, Records, caller, quick_settings
 
 from zun.bus.local import LocalBus
 from zun.cmd import wiring
 from zun.compute.agent import Agent
 from zun.conductor.conductor import Conductor
-from zun.model.container import Container, Draft
+from zun.model.container import Draft
 from zun.model.host import Host
 from zun.model.operation import Operation
 from zun.service.caller import Caller
 from zun.service.house import Services
-from zun.store import containers, hosts, migrate, operations
+from zun.store import hosts, migrate, operations
 from zun.store.database import Database
 from zun.work.metrics import WorkMetrics
 from zun.work.runner import Checkpoint
@@ -47,7 +47,7 @@ class Neighbour:
 
 
 @dataclass
-class Neighbourhood:
+class Neighbourhood(Records):
     """`hosts` by name; nothing works before `start`, `begin` or `conduct`."""
 
     db: Database
@@ -132,36 +132,10 @@ class Neighbourhood:
         assert found is not None
         return found
 
-    def row(self, uuid: str) -> Container | None:
-        """A container's row."""
-        with self.db.read() as conn:
-            return containers.get(conn, uuid)
-
     def create(self, who: Caller | None = None, **draft: Any) -> str:
         """Accepts a container, by default a running busybox; its uuid."""
         values = {"image": "busybox", "run": True, **draft}
         return self.services.containers.create(who or caller(), Draft(**values)).uuid
-
-    def settled(self, uuid: str) -> Container | None:
-        """The row once no operation is open; None if it is gone."""
-
-        def done() -> tuple[Container | None] | None:
-            with self.db.read() as conn:
-                busy = operations.open_of(conn, uuid)
-                return None if busy else (containers.get(conn, uuid),)
-
-        answer: tuple[Container | None] = eventually(done, f"operations of {uuid} end")
-        return answer[0]
-
-    def until(self, uuid: str, status: str) -> Container:
-        """The row once it has the status."""
-
-        def has() -> Container | None:
-            row = self.row(uuid)
-            return row if row is not None and row.status == status else None
-
-        answer: Container = eventually(has, f"{uuid} becomes {status}, is {self.row(uuid)}")
-        return answer
 
     def journal(self, uuid: str) -> Sequence[Operation]:
         """Its operations, newest first."""
