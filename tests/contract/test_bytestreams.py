@@ -238,6 +238,26 @@ def test_open_log_gives_the_backlog_and_what_follows(lab: Lab) -> None:
         lab.runtime.open_log(names.new_uuid(), LogRequest(), soon())
 
 
+def test_a_followed_log_has_the_last_words_without_a_newline_once(lab: Lab) -> None:
+    """Docker 20.10 writes them down when the container has ended, and ends the log that is followed mostly without."""
+    uuid = lab.running(ECHO, interactive=True)
+    with talking(lab.runtime.attach(uuid, soon())) as talk:
+        talk.send(b"one\n")
+        with talking(lab.runtime.open_log(uuid, LogRequest(), soon())) as log:
+            log.until(lambda: log.out == b"one\n")
+            talk.send(b"two")
+            talk.until(lambda: talk.out == b"one\ntwo")
+            lab.kill_behind(uuid)
+            assert log.whole() + log.outcome().output == b"one\ntwo"
+    # All of it is there now, and comes as it is.
+    for request in (LogRequest(), LogRequest(tail=1)):
+        with talking(lab.runtime.open_log(uuid, request, soon())) as log:
+            whole = log.whole() + log.outcome().output
+            assert whole == (b"one\ntwo" if request.tail is None else b"two")
+    with talking(lab.runtime.open_log(uuid, LogRequest(tail=0), soon())) as log:
+        assert log.whole() + log.outcome().output == b""
+
+
 # -- files -----------------------------------------------------------------------------------------------------------
 
 

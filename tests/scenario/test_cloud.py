@@ -209,7 +209,9 @@ def test_long_lived_answers_come_from_their_own_process(cloud: Cloud) -> None:
 
 
 def test_logs_are_followed_from_the_host_they_are_on(cloud: Cloud) -> None:
-    uuid = cloud.create(command=["sh", "-c", "for n in 1 2 3; do echo line $n; done; sleep 1"])
+    uuid = cloud.create(
+        command=["sh", "-c", "for n in 1 2 3; do echo line $n; done; sleep 1; echo -n end"]
+    )
     headers = {"OpenStack_API_Version": "container 1.42"}
     cloud.until(uuid, "Running")
     status, text = cloud.ask("GET", f"/v1/containers/{uuid}/logs?follow=true", **headers)
@@ -217,6 +219,7 @@ def test_logs_are_followed_from_the_host_they_are_on(cloud: Cloud) -> None:
     assert [line for line in text.splitlines() if line.startswith("line")] == [
         "line 1", "line 2", "line 3"
     ]  # fmt: skip
+    assert text.endswith("line 3\nend")
     cloud.delete(uuid)
 
 

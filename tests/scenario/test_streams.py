@@ -118,6 +118,14 @@ def test_a_long_log_costs_no_memory(service: Service) -> None:
     service.gone(uuid)
 
 
+@pytest.mark.parametrize("tty", [False, True])
+def test_last_words_without_a_newline(service: Service, tty: bool) -> None:
+    uuid = run(service, "sh", "-c", "echo one; sleep 0.3; echo -n two", tty=tty)
+    get(service, f"{C}/{uuid}?wait=Running,Stopped&timeout=30").close()
+    told = get(service, f"{C}/{uuid}/logs?follow=true").body()
+    assert told == (b"one\r\ntwo" if tty else b"one\ntwo")
+
+
 def test_a_terminal_s_log(service: Service) -> None:
     uuid = run(service, "sh", "-c", "echo one; sleep 0.5; echo two", tty=True)
     get(service, f"{C}/{uuid}?wait=Running,Stopped&timeout=30").close()

@@ -16,7 +16,7 @@ from zun.bus.channel import CLOSE, DATA, OPEN_SECONDS, RESIZE, Broken, End, Fram
 from zun.bus.channel import STDERR as STDERR_FRAME
 from zun.compute.opening import Opened, Opener, status_of
 from zun.drivers import errors
-from zun.drivers.bytestreams import STDERR, Outcome, Pieces
+from zun.drivers.bytestreams import STDERR, STDOUT, Outcome, Pieces
 from zun.drivers.deadline import Deadline
 from zun.model.session import StreamKind, StreamRequest, Why
 from zun.store.errors import DatabaseError
@@ -180,6 +180,7 @@ class Relay:
         try:
             await down
             outcome = await self._outcome()
+            await self._tell(((STDOUT, outcome.output),))
         except errors.Unavailable as exc:
             return End(why=Why.ENGINE, reason=exc.public)
         except errors.DriverError as exc:

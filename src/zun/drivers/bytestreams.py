@@ -24,10 +24,14 @@ Pieces = Iterable[tuple[int, bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a stream ended. `why` is EXITED (all was told), STOPPED or REMOVED (the container, and with it the rest)."""
+    """How a stream ended. `why` is EXITED (all was told), STOPPED or REMOVED (the container, and with it the rest).
+
+    output: what of it did not come through the stream; of the kind STDOUT.
+    """
 
     why: Why
     exit_code: int | None = None
+    output: bytes = b""
 
 
 def _plain(data: bytes) -> Pieces:

@@ -3,6 +3,9 @@
 The engine flushes each line of a log as a chunk of its own, and packs stdout and stderr into frames of a line each:
 read by a general HTTP client that is a dozen calls a line. Asked in HTTP/1.0 it sends the same bytes without chunks,
 so they can be read in large pieces and the frames taken off in one loop.
+
+Last words without a newline are written down by the engine only when their container has ended, and Docker 20.10 ends a
+log that is followed at that very moment, mostly without them: they are fetched, where they have not come.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import contextlib
 import socket
 import struct
 import time
+from dataclasses import replace
 from urllib.parse import quote
 
 from zun.drivers import errors
@@ -18,7 +22,7 @@ from zun.drivers.bytestreams import HEADER, STDOUT, Outcome, Pieces, RawStream
 from zun.drivers.deadline import Deadline
 from zun.drivers.docker import hijack
 from zun.drivers.docker.client import Engine
-from zun.drivers.docker.logs import MULTIPLEXED, RAW, log_params
+from zun.drivers.docker.logs import MULTIPLEXED, RAW, log_params, read_log
 from zun.drivers.runtime import LogRequest
 from zun.model.session import Why
 
@@ -27,6 +31,7 @@ _SETTLES = 3.0  # seconds in which the engine notes the end of a container after
 _PAUSE = 0.05
 _LENGTH = struct.Struct(">L")
 _WHAT = "follow the container's log"
+_WORDS_END = 20 * 1024  # bytes: more than an entry of a log, of 16 KiB and a time, has
 
 
 class Frames:
@@ -60,6 +65,30 @@ class Frames:
         return b"".join(pieces)
 
 
+class LastWords:
+    """Knows the end of what came of a followed log, and fetches what the engine has written down after it."""
+
+    def __init__(self, engine: Engine, name: str, request: LogRequest) -> None:
+        self._engine, self._name = engine, name
+        self._request = replace(request, tail=1)
+        self._from_now = request.tail == 0
+        self._end = b""
+
+    def came(self, piece: bytes) -> bytes:
+        """`piece`, which is noted."""
+        self._end = (self._end + piece[-_WORDS_END:])[-_WORDS_END:]
+        return piece
+
+    def fetch(self, deadline: Deadline) -> bytes:
+        """The last entry of the log, if it is without a newline and did not come. Raises DriverError."""
+        if self._from_now and not self._end:
+            return b""  # whatever is last may be from before
+        last = read_log(self._engine, self._name, self._request, _WORDS_END, deadline)
+        if last.endswith(b"\n") or (not self._end.endswith(b"\n") and self._end.endswith(last)):
+            return b""
+        return last
+
+
 def open_log(engine: Engine, name: str, request: LogRequest, deadline: Deadline) -> RawStream:
     """See `drivers.bytestreams.CanOpenLog`."""
     with engine.call(_WHAT, deadline) as client:
@@ -71,20 +100,20 @@ def open_log(engine: Engine, name: str, request: LogRequest, deadline: Deadline)
     kind = answer.headers.get("content-type", "")
     # Engines before API 1.42 do not say which of the two it is.
     plain = kind == RAW if kind in (RAW, MULTIPLEXED) else tty
-    frames = Frames()
+    frames, words = Frames(), LastWords(engine, name, request)
 
     def decode(data: bytes) -> Pieces:
-        return ((STDOUT, data if plain else frames.strip(data)),)
+        return ((STDOUT, words.came(data if plain else frames.strip(data))),)
 
     return RawStream(
         sock=answer.sock,
-        outcome=lambda until: _over(engine, name, until),
+        outcome=lambda until: _over(engine, name, words, until),
         decode=decode,
         begun=decode(answer.rest),
     )
 
 
-def _over(engine: Engine, name: str, deadline: Deadline) -> Outcome:
+def _over(engine: Engine, name: str, words: LastWords, deadline: Deadline) -> Outcome:
     """That the bytes end means that the container has, or that the engine went away: the first is looked for."""
     until = time.monotonic() + _SETTLES
     while True:
@@ -94,6 +123,8 @@ def _over(engine: Engine, name: str, deadline: Deadline) -> Outcome:
         except errors.NotFound:
             return Outcome(why=Why.EXITED)
         if not state.get("Running") or state.get("Restarting"):
+            with contextlib.suppress(errors.NotFound, errors.Conflict):  # it went with its log
+                return Outcome(why=Why.EXITED, output=words.fetch(deadline))
             return Outcome(why=Why.EXITED)
         if time.monotonic() > until:
             raise errors.Unavailable(f"cannot {_WHAT} to its end: the container engine broke off")
@@ -118,9 +149,10 @@ class FollowedLog:
                 data = b""
             if not data:
                 self._stream.sock.close()
-                if not self._ended:
-                    self._stream.outcome(Deadline(2 * _SETTLES))
-                return b""
+                if self._ended:
+                    return b""
+                self._ended = True
+                return self._stream.outcome(Deadline(2 * _SETTLES)).output
             piece = b"".join(part for _, part in self._stream.decode(data))
         return piece
 
