@@ -217,10 +217,10 @@ class Streams(Powers):
     def open_log(self, uuid: str, request: LogRequest, deadline: Deadline) -> RawStream:
         with self._call("open_log", uuid, deadline, request):
             box = self._box(uuid)
-            backlog = len(box.log) if request.tail is None else min(request.tail, len(box.log))
+            at = 0 if request.tail is None else max(len(box.log) - request.tail, 0)
             played = Played(uuid, tty=True)
             stream = self._connect(played)
-        self._play(played, lambda: self._tell_log(played, box, len(box.log) - backlog))
+        self._play(played, lambda: self._tell_log(played, box, at))
         return stream
 
     def _tell_log(self, played: Played, box: Box, at: int) -> None:
