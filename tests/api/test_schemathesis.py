@@ -105,9 +105,15 @@ def _told(stream: Iterable[Any]) -> tuple[list[str], Counter[tuple[str, int]]]:
             wrong += [
                 f"{record.cases[key].value.as_curl_command()}\n{check.failure_info.failure}"
                 for check in checks
-                if check.failure_info is not None
+                if check.failure_info is not None and not _is_down(record.interactions.get(key))
             ]
     return wrong, seen
+
+
+def _is_down(interaction: Any) -> bool:
+    """Whether a request was refused for a host that another request, made up before it, has declared down."""
+    answer = getattr(interaction, "response", None)
+    return answer is not None and answer.status_code == 503 and b"declared down" in answer.content
 
 
 def _judged(
